@@ -1,0 +1,50 @@
+"""What Airflow reads about this package, in every one of its processes: plain data, no imports of Airflow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_leadconv import __version__
+from airflow_provider_leadconv.connection_form import (
+    CONN_TYPE,
+    EXTRA_FIELDS,
+    HOOK_CLASS,
+    HOOK_NAME,
+    UI_FIELD_BEHAVIOUR,
+)
+
+_PACKAGE = "airflow_provider_leadconv"
+_INTEGRATION = "Lead Conversions (Zendesk Sell)"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """:return: the provider's description, in the form of Airflow's provider info schema."""
+    return {
+        "package-name": "airflow-provider-leadconv",
+        "name": _INTEGRATION,
+        "description": "Convert leads in bulk, export conversions, and wait for them, with the Zendesk Sell API.",
+        "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": "https://developer.zendesk.com/api-reference/sales-crm/resources/lead-conversions/",
+                "tags": ["service"],
+            }
+        ],
+        "hooks": [_modules("hooks.leadconv")],
+        "operators": [_modules("operators.bulk", "operators.export")],
+        "sensors": [_modules("sensors.leadconv")],
+        "connection-types": [
+            {
+                "connection-type": CONN_TYPE,
+                "hook-class-name": HOOK_CLASS,
+                "hook-name": HOOK_NAME,
+                "ui-field-behaviour": UI_FIELD_BEHAVIOUR,
+                "conn-fields": EXTRA_FIELDS,
+            }
+        ],
+    }
+
+
+def _modules(*names: str) -> dict[str, Any]:
+    return {"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.{name}" for name in names]}

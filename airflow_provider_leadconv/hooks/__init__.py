@@ -1,0 +1,3 @@
+"""The hook."""
+
+from __future__ import annotations

@@ -1,0 +1,100 @@
+"""An Airflow connection of type ``leadconv`` -> the configuration of a client."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from airflow_provider_leadconv.api.config import DEFAULT_BASE_URL, ClientConfig
+from airflow_provider_leadconv.api.errors import ConnectionConfigError, InvalidRequestError
+from airflow_provider_leadconv.api.records import as_bool
+from airflow_provider_leadconv.connection_form import EXTRA_FIELDS
+
+
+class ConnectionFields(Protocol):
+    """What is read of Airflow's ``Connection``, whose class differs between Airflow's versions."""
+
+    @property
+    def conn_id(self) -> str | None: ...
+    @property
+    def host(self) -> str | None: ...
+    @property
+    def schema(self) -> str | None: ...
+    @property
+    def port(self) -> int | None: ...
+    @property
+    def password(self) -> str | None: ...
+
+
+def config_from_connection(connection: ConnectionFields, extra: Mapping[str, Any]) -> ClientConfig:
+    """Check a connection and take its fields.
+
+    :param connection: the Airflow connection.
+    :param extra: its extra, decoded. Values may be strings, as the URI form of a connection makes them.
+    :raises ConnectionConfigError: naming the connection and the field or key that is wrong.
+    """
+    try:
+        return ClientConfig(
+            token=(connection.password or "").strip(),
+            base_url=_base_url(connection),
+            **{"account": connection.conn_id or "default", **_options(extra)},
+        )
+    except ConnectionConfigError as error:
+        raise ConnectionConfigError(f"connection {connection.conn_id!r}: {error.message}") from error
+
+
+def _base_url(connection: ConnectionFields) -> str:
+    host = (connection.host or "").strip().rstrip("/") or DEFAULT_BASE_URL
+    schema = (connection.schema or "").strip()
+    if "://" not in host:
+        host = f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
+        host = f"{schema or 'https'}://{host}"
+    elif schema and schema != host.partition("://")[0]:
+        raise ConnectionConfigError(f"schema {schema!r} contradicts host {host!r}")
+    if not connection.port:
+        return host
+    parts = urlsplit(host)
+    if parts.netloc.rpartition("]")[2].count(":"):
+        raise ConnectionConfigError(f"port {connection.port} is set, and host {host!r} has one too; leave one out")
+    return parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
+
+
+def _options(extra: Mapping[str, Any]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for key, value in extra.items():
+        if key not in EXTRA_FIELDS:
+            near = difflib.get_close_matches(key, EXTRA_FIELDS, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConnectionConfigError(f"unknown key {key!r} in extra{hint} (known: {', '.join(EXTRA_FIELDS)})")
+        if value is not None and value != "":  # the form sends fields that were left empty
+            options[key] = _READERS[EXTRA_FIELDS[key]["schema"]["type"][0]](key, value)
+    if "verify" in options and options["verify"].lower() in {"true", "false"}:
+        options["verify"] = options["verify"].lower() == "true"
+    return options
+
+
+def _number(key: str, value: object) -> float:
+    try:
+        if not isinstance(value, bool):
+            return float(value)  # type: ignore[arg-type]  # what float() cannot take is what we report
+    except (TypeError, ValueError):
+        pass
+    raise ConnectionConfigError(f"{key!r} in extra must be a number, got {value!r:.80}")
+
+
+def _boolean(key: str, value: object) -> bool:
+    try:
+        return as_bool(value, f"{key!r} in extra")
+    except InvalidRequestError as error:
+        raise ConnectionConfigError(error.message) from error
+
+
+def _string(key: str, value: object) -> str:
+    if isinstance(value, str | bool):  # verify may be a JSON boolean
+        return str(value).strip()
+    raise ConnectionConfigError(f"{key!r} in extra must be a string, got {value!r:.80}")
+
+
+_READERS: dict[str, Callable[[str, object], Any]] = {"number": _number, "boolean": _boolean, "string": _string}

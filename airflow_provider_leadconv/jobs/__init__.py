@@ -1,0 +1,3 @@
+"""Whole jobs on top of the API. Nothing in here knows Airflow."""
+
+from __future__ import annotations

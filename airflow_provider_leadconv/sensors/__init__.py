@@ -1,0 +1,3 @@
+"""The sensor."""
+
+from __future__ import annotations
