@@ -17,15 +17,29 @@ class ConnectionFields(Protocol):
     """What is read of Airflow's ``Connection``, whose class differs between Airflow's versions."""
 
     @property
-    def conn_id(self) -> str | None: ...
+    def conn_id(self) -> str | None:
+        """Id of the connection."""
+        ...
+
     @property
-    def host(self) -> str | None: ...
+    def host(self) -> str | None:
+        """Host, or base URL."""
+        ...
+
     @property
-    def schema(self) -> str | None: ...
+    def schema(self) -> str | None:
+        """Scheme of the URL."""
+        ...
+
     @property
-    def port(self) -> int | None: ...
+    def port(self) -> int | None:
+        """Port."""
+        ...
+
     @property
-    def password(self) -> str | None: ...
+    def password(self) -> str | None:
+        """Access token."""
+        ...
 
 
 def config_from_connection(connection: ConnectionFields, extra: Mapping[str, Any]) -> ClientConfig:
