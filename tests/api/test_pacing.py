@@ -1,0 +1,304 @@
+"""The pacer on a simulated clock: what it gets out of a limit, and what it must never do."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from statistics import mean, median
+from threading import Barrier
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pacing_simulation import Clock, Result, simulate
+
+from airflow_provider_leadconv.api.pacing import AdaptivePacer
+from airflow_provider_leadconv.sandbox.ratelimits import FixedWindow, RateLimit, SlidingWindow, TokenBucket
+
+SEEDS = range(6)
+
+
+class Timetable:
+    """A limit that is replaced at set times; ``None`` rejects everything.
+
+    :param parts: seconds since the first request, and the limit from then on.
+    """
+
+    def __init__(self, *parts: tuple[float, RateLimit | None]) -> None:
+        self._parts = parts
+        self._started: float | None = None
+
+    def admit(self, now: float) -> bool:
+        if self._started is None:
+            self._started = now
+        current = [limit for since, limit in self._parts if now - self._started >= since][-1]
+        return current is not None and current.admit(now)
+
+
+def take(pacer: AdaptivePacer, clock: Clock) -> float:
+    """Wait for a slot as callers do.
+
+    :return: the time of the slot.
+    """
+    while delay := pacer.ask():
+        clock.now += delay
+    return clock.now
+
+
+def shares(run: Result, since: float, until: float) -> list[float]:
+    accepted = run.accepted(since, until)
+    return [count / sum(accepted) for count in accepted]
+
+
+# What it gets out of a limit of 10 a second that it does not know, in five minutes
+
+
+@pytest.mark.parametrize(
+    ("limit", "processes", "goodput", "rejected"),
+    [
+        (TokenBucket, 1, 9.5, 0.01),
+        (TokenBucket, 2, 9.5, 0.02),
+        (TokenBucket, 4, 9.3, 0.05),
+        (TokenBucket, 8, 9.3, 0.11),
+        (TokenBucket, 16, 9.3, 0.25),
+        (FixedWindow, 1, 9.0, 0.01),
+        (FixedWindow, 2, 9.0, 0.02),
+        (FixedWindow, 4, 9.0, 0.05),
+        (FixedWindow, 8, 9.0, 0.11),
+        (FixedWindow, 16, 9.0, 0.25),
+        (SlidingWindow, 1, 8.0, 0.01),
+        (SlidingWindow, 2, 8.0, 0.02),
+        (SlidingWindow, 4, 8.0, 0.05),
+        (SlidingWindow, 8, 8.0, 0.13),
+        (SlidingWindow, 16, 8.0, 0.28),
+    ],
+)
+def test_strangers_share_a_limit(
+    limit: Callable[[float], RateLimit], processes: int, goodput: float, rejected: float
+) -> None:
+    runs = [simulate(limit(10.0), processes, seed=seed) for seed in SEEDS]
+    assert min(run.goodput() for run in runs) >= goodput
+    assert max(run.rejected() for run in runs) <= rejected
+    assert mean(run.jain() for run in runs) >= 0.95
+    assert min(run.jain() for run in runs) >= 0.9
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_four_processes_share_a_token_bucket(seed: int) -> None:
+    run = simulate(TokenBucket(10.0), 4, seed=seed)
+    assert run.goodput() >= 9.3
+    assert run.rejected() <= 0.05
+    assert run.jain() >= 0.95
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("processes", "rejected"), [(1, 0.03), (4, 0.15)])
+def test_limit_below_the_configured_rate(processes: int, rejected: float, seed: int) -> None:
+    run = simulate(TokenBucket(4.0), processes, seed=seed)
+    assert run.goodput() >= 3.7
+    assert run.rejected() <= rejected
+    assert run.jain() >= 0.95
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_many_processes_with_a_share_each_lose_nothing(seed: int) -> None:
+    run = simulate(TokenBucket(10.0), 16, make_pacer=lambda clock: AdaptivePacer(10 / 16, clock=clock), seed=seed)
+    assert run.goodput() >= 9.5
+    assert run.rejected() <= 0.01
+    assert run.jain() >= 0.99
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("processes", [1, 4])
+def test_limit_lowered_half_way(processes: int, seed: int) -> None:
+    limit = Timetable((0.0, TokenBucket(10.0)), (150.0, TokenBucket(4.0)))
+    run = simulate(limit, processes, seed=seed)
+    assert run.goodput(180.0) >= 3.7
+    assert run.rejected(180.0) <= 0.15
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("processes", [1, 4])
+def test_limit_raised_half_way_is_used_within_a_minute(processes: int, seed: int) -> None:
+    limit = Timetable((0.0, TokenBucket(4.0)), (150.0, TokenBucket(10.0)))
+    assert simulate(limit, processes, seed=seed).goodput(210.0) >= 9.3
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("processes", [1, 4])
+def test_recovers_from_an_outage(processes: int, seed: int) -> None:
+    bucket = TokenBucket(10.0)
+    run = simulate(Timetable((0.0, bucket), (100.0, None), (160.0, bucket)), processes, seed=seed)
+    tried = [arrival for arrival in run.arrivals if 115.0 <= arrival.at < 155.0]
+    assert len(tried) <= 0.5 * 40 * processes, "it does not hammer a server that is down"
+    assert run.goodput(240.0) >= 9.3
+
+
+@pytest.mark.parametrize("present", [1, 3])
+def test_latecomer_gets_its_share_within_two_minutes(present: int) -> None:
+    starts = [0.0] * present + [100.0]
+    runs = [simulate(TokenBucket(10.0), present + 1, starts=starts, duration=340.0, seed=seed) for seed in range(8)]
+    late = [shares(run, 220.0, 340.0)[-1] * (present + 1) for run in runs]
+    assert mean(late) == pytest.approx(1.0, abs=0.2)
+    assert min(late) >= 0.5
+
+
+def test_reaches_the_full_rate_in_four_seconds() -> None:
+    run = simulate(TokenBucket(1000.0), 1, starts=[0.0], duration=10.0)
+    assert run.goodput(4.0, 10.0) >= 9.8
+
+
+@pytest.mark.parametrize("workers", [2, 8, 64])
+def test_waiting_threads_are_served_in_turn_and_do_not_all_wake(workers: int) -> None:
+    run = simulate(TokenBucket(10.0), 1, workers=workers, service=(0.01, 0.1), duration=120.0)
+    times = defaultdict(list)
+    for arrival in run.arrivals:
+        if arrival.at >= 20.0:
+            times[arrival.worker].append(arrival.at)
+    gaps = [later - earlier for each in times.values() for earlier, later in pairwise(each)]
+    one_turn = workers / 10
+    assert len(times) == workers
+    assert median(gaps) == pytest.approx(one_turn, rel=0.05)
+    assert max(gaps) <= 3 * one_turn
+    assert run.asks <= 4 * len(run.arrivals)
+
+
+# What it must never do
+
+rates = st.sampled_from([0.05, 0.5, 2.0, 10.0, 1000.0])
+steps = st.lists(
+    st.tuples(st.sampled_from(["ask", "wait", "throttled", "stale"]), st.floats(0.0, 20.0)),
+    min_size=1,
+    max_size=150,
+)
+
+
+@given(rates, steps)
+def test_never_above_its_maximum_in_any_schedule(max_rate: float, schedule: list[tuple[str, float]]) -> None:
+    clock = Clock(1000.0)
+    pacer = AdaptivePacer(max_rate, clock=clock)
+    sent: list[float] = []
+    for action, seconds in schedule:
+        if action == "wait":
+            sent.append(take(pacer, clock))
+        else:
+            clock.now += seconds / max_rate
+        if action == "ask" and not pacer.ask():
+            sent.append(clock.now)
+        if action in ("throttled", "stale") and sent:
+            pacer.throttled(sent[-1] if action == "throttled" else sent[0])
+        assert min(0.2, max_rate) <= pacer.rate <= max_rate
+    assert all(later - earlier >= (1 - 1e-9) / max_rate for earlier, later in pairwise(sent))
+
+
+@given(rates, st.integers(0, 200), st.integers(1, 20))
+def test_a_wait_is_bounded_however_often_it_was_cut(max_rate: float, cuts: int, waiting: int) -> None:
+    clock = Clock()
+    pacer = AdaptivePacer(max_rate, clock=clock)
+    for _ in range(cuts):
+        clock.now += 0.001
+        pacer.throttled(clock.now)
+    assert pacer.ask() == 0.0
+    slowest = max(5.0, 1 / max_rate)
+    waits = [pacer.ask() for _ in range(waiting)]
+    assert all(0.0 < wait <= (place + 1) * slowest * (1 + 1e-9) for place, wait in enumerate(waits))
+
+
+def test_those_who_wait_are_promised_different_slots() -> None:
+    clock = Clock()
+    pacer = AdaptivePacer(1.0, clock=clock)
+    assert [pacer.ask() for _ in range(4)] == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_a_slot_nobody_came_for_goes_to_whoever_asks() -> None:
+    clock = Clock()
+    pacer = AdaptivePacer(1.0, clock=clock)
+    assert [pacer.ask(), pacer.ask()] == [0.0, 1.0]
+    clock.now = 1.5
+    assert pacer.ask() == 0.0
+
+
+def test_oversleeping_is_made_up_for_below_the_maximum() -> None:
+    clock = Clock()
+    pacer = AdaptivePacer(100.0, clock=clock)
+    pacer.ask()
+    assert pacer.ask() == 1.0
+    clock.now = 1.1
+    assert pacer.ask() == 0.0
+    assert pacer.rate == 2.0
+    assert pacer.ask() == pytest.approx(0.4)
+
+
+def test_no_burst_after_idling() -> None:
+    clock = Clock()
+    pacer = AdaptivePacer(10.0, clock=clock)
+    for _ in range(100):
+        take(pacer, clock)
+    pacer.ask()
+    clock.now += 3600.0
+    times = [take(pacer, clock) for _ in range(20)]
+    assert all(later - earlier >= 0.1 - 1e-9 for earlier, later in pairwise(times))
+
+
+def test_no_growth_unless_somebody_waits() -> None:
+    clock = Clock()
+    pacer = AdaptivePacer(10.0, clock=clock)
+    for _ in range(100):
+        assert pacer.ask() == 0.0
+        clock.now += 1.5
+    assert pacer.rate == 1.0
+
+
+def test_a_rejection_cuts_once_for_all_that_was_on_its_way() -> None:
+    clock = Clock()
+    pacer = AdaptivePacer(10.0, clock=clock)
+    sent = [take(pacer, clock) for _ in range(30)]
+    assert pacer.rate == 10.0
+    clock.now += 0.05
+    for sent_at in sent[-5:]:
+        pacer.throttled(sent_at)
+    assert pacer.rate == pytest.approx(8.3)
+    pacer.throttled(take(pacer, clock))
+    assert pacer.rate == pytest.approx(6.9, abs=0.05)
+
+
+@pytest.mark.parametrize("max_rate", [0.0, -1.0, float("nan")])
+def test_a_rate_must_be_above_zero(max_rate: float) -> None:
+    with pytest.raises(ValueError, match="max_rate must be above 0"):
+        AdaptivePacer(max_rate)
+
+
+@pytest.fixture
+def _eager_thread_switches() -> Iterator[None]:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("_eager_thread_switches")
+def test_one_slot_goes_to_one_thread() -> None:
+    clock = Clock()
+
+    def yielding_clock() -> float:
+        now = clock.now
+        time.sleep(0)  # lets another thread run in the middle of `ask`
+        return now
+
+    pacer = AdaptivePacer(1.0, clock=yielding_clock)
+    threads = 8
+    together = Barrier(threads)
+
+    def ask(_: int) -> float:
+        together.wait()
+        return pacer.ask()
+
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(200):
+            answers = list(pool.map(ask, range(threads)))
+            assert sorted(answers) == [float(second) for second in range(threads)]
+            clock.now += threads
