@@ -61,17 +61,22 @@ def config_from_connection(connection: ConnectionFields, extra: Mapping[str, Any
 
 def _base_url(connection: ConnectionFields) -> str:
     host = (connection.host or "").strip().rstrip("/") or DEFAULT_BASE_URL
-    schema = (connection.schema or "").strip()
+    schema = (connection.schema or "").strip().lower()
+    if schema not in {"", "http", "https"}:
+        raise ConnectionConfigError(f"schema must be http or https, got {schema!r:.80}")
     if "://" not in host:
         host = f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
         host = f"{schema or 'https'}://{host}"
-    elif schema and schema != host.partition("://")[0]:
-        raise ConnectionConfigError(f"schema {schema!r} contradicts host {host!r}")
+    elif schema and schema != host.partition("://")[0].lower():
+        raise ConnectionConfigError(f"schema is {schema!r}, and host names another one; leave one out")
     if not connection.port:
         return host
-    parts = urlsplit(host)
-    if parts.netloc.rpartition("]")[2].count(":"):
-        raise ConnectionConfigError(f"port {connection.port} is set, and host {host!r} has one too; leave one out")
+    try:
+        parts = urlsplit(host)
+    except ValueError as error:
+        raise ConnectionConfigError(f"host is no URL: {error}") from error
+    if ":" in parts.netloc.rpartition("]")[2]:
+        raise ConnectionConfigError(f"port {connection.port} is set, and host has one too; leave one out")
     return parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
 
 

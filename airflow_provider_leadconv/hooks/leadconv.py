@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
 from airflow_provider_leadconv.api.config import ClientConfig
 from airflow_provider_leadconv.api.errors import InvalidRequestError, LeadConversionError
-from airflow_provider_leadconv.api.records import ConversionRequest
+from airflow_provider_leadconv.api.records import ConversionRequest, as_id
 from airflow_provider_leadconv.api.wire import Filters, ListQuery
 from airflow_provider_leadconv.connection_form import CONN_TYPE, EXTRA_FIELDS, HOOK_NAME, UI_FIELD_BEHAVIOUR
 from airflow_provider_leadconv.hooks.connection import config_from_connection
@@ -87,7 +87,8 @@ class LeadConversionHook(BaseHook):
         :param after_id: id of a conversion, of the last one that was seen, say; 0 for all.
         :raises LeadConversionError: of the class that says what to do about it.
         """
-        return itertools.takewhile(lambda conversion: conversion.id > after_id, self.list_conversions())
+        floor = as_id(after_id, "after_id") if after_id else 0
+        return itertools.takewhile(lambda conversion: conversion.id > floor, self.list_conversions())
 
     def get_conversion(self, **filters: Unpack[Filters]) -> LeadConversion | None:
         """Look one conversion up.
@@ -97,9 +98,10 @@ class LeadConversionHook(BaseHook):
         :raises InvalidRequestError: if not exactly one of the four is given.
         :raises LeadConversionError: of the class that says what to do about it.
         """
-        if len(filters) != 1 or "creator_id" in filters or None in filters.values():
+        query = ListQuery(per_page=1, **filters)
+        if len(query.filters) != 1 or "creator_id" in query.filters:
             raise InvalidRequestError("give exactly one of lead_id, individual_id, organization_id and deal_id")
-        return self.get_conn().find(ListQuery(per_page=1, **filters))
+        return self.get_conn().find(query)
 
     def convert_lead(
         self, lead_id: int | str, *, owner_id: int | None = None, create_deal: bool | None = None
