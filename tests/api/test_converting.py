@@ -73,7 +73,11 @@ class Account:
     """
 
     def __init__(
-        self, clock: Clock, posts: Iterable[Post] = (), looks: Iterable[Reply | None] = (), again: Reply | None = ALREADY
+        self,
+        clock: Clock,
+        posts: Iterable[Post] = (),
+        looks: Iterable[Reply | None] = (),
+        again: Reply | None = ALREADY,
     ) -> None:
         self._clock = clock
         self._posts = chain(posts, repeat(Post()))

@@ -81,7 +81,9 @@ def test_a_2xx_that_does_not_say_it_failed_is_no_refusal(content):
 
 def test_an_error_carries_what_the_envelope_says():
     body = envelope("422 Unprocessable Entity", "blank", "must not be blank", field="/data/lead_id", logref="ref-7")
-    body["errors"].append({"error": {"code": "unknown", "message": "Unbekannt", "resource": "lead", "field": "/lead_id"}})
+    body["errors"].append(
+        {"error": {"code": "unknown", "message": "Unbekannt", "resource": "lead", "field": "/lead_id"}}
+    )
     error = refusal("POST", answer(422, body))
     assert (error.status, error.code, error.request_id) == (422, "blank", "ref-7")
     assert [entry.field for entry in error.field_errors] == ["/data/lead_id", "/lead_id"]
@@ -107,7 +109,19 @@ def test_an_empty_body_is_told():
 
 @pytest.mark.parametrize(
     "errors",
-    [None, {}, [], "x", [None], ["x"], [{}], [{"error": None}], [{"error": []}], [{"error": {}}], [{"error": {"a": 1}}]],
+    [
+        None,
+        {},
+        [],
+        "x",
+        [None],
+        ["x"],
+        [{}],
+        [{"error": None}],
+        [{"error": []}],
+        [{"error": {}}],
+        [{"error": {"a": 1}}],
+    ],
 )
 def test_an_envelope_without_a_readable_error_is_quoted(errors):
     error = refusal("GET", answer(500, {"errors": errors, "meta": []}))

@@ -253,7 +253,11 @@ def test_a_2xx_that_proves_nothing_leaves_the_outcome_unknown(content, status):
 
 
 documents = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(["422 x", "²", "?cursor=a", "9" * 30]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=5)
+    | st.sampled_from(["422 x", "²", "?cursor=a", "9" * 30]),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
