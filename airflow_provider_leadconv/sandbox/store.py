@@ -91,7 +91,7 @@ class Store:
         self._last_deal_id = FIRST_DEAL_ID + 3 * conversions
         # id -> when it appears in the listing, when look-ups find it. Absent: at once.
         self._visible_at: dict[int, tuple[float, float]] = {}
-        self._late_commits: list[tuple[float, int, Callable[[], Conversion]]] = []
+        self._late_commits: list[tuple[float, int, partial[Conversion]]] = []
         self._sequence = count()
         self.add_leads(leads)
 

@@ -131,7 +131,7 @@ class TricklingBody(Distorted):
 
 
 class TricklingHeaders(Distorted):
-    """A header a byte at a time for ``seconds``, then the rest. It bypasses uvicorn, which sends heads whole."""
+    """A header a byte at a time for ``seconds``, then the rest. Past uvicorn, which sends heads whole."""
 
     async def _distort(self, exchange: Exchange) -> None:
         transport, status = exchange.transport, self._answer.status_code
