@@ -244,6 +244,7 @@ class BulkConversion:
         left = f", about {(total - done) / rate / 60:.0f} min left" if rate else ""
         return (
             f"{done} of {total} leads done: {counts[Outcome.CONVERTED]} converted, "
-            f"{counts[Outcome.EXISTING]} existing, {counts[Outcome.FAILED]} failed, {len(self.ledger.doubts)} in doubt; {rate:.1f} leads/s, "
+            f"{counts[Outcome.EXISTING]} existing, {counts[Outcome.FAILED]} failed, "
+            f"{len(self.ledger.doubts)} in doubt; {rate:.1f} leads/s, "
             f"{self._client.counters.throttled} requests throttled{left}"
         )
