@@ -25,7 +25,7 @@ from airflow_provider_leadconv.api.wire import ListQuery
 from airflow_provider_leadconv.jobs.bulk_tasks import Head, attempt, read_head
 from airflow_provider_leadconv.jobs.feed import LogReader, Window
 from airflow_provider_leadconv.jobs.ledger import Ledger
-from airflow_provider_leadconv.jobs.progress import Progress
+from airflow_provider_leadconv.jobs.heartbeat import Heartbeat
 from airflow_provider_leadconv.jobs.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class BulkConversion:
         self._forbidden_at_first: int | None = 0
         self._stopping = False
         self._killed = threading.Event()
-        self._progress = Progress(log, client.clock)
+        self._heartbeat = Heartbeat(log, client.clock)
 
     def look(self) -> Iterator[ConversionOutcome]:
         """Find out which leads are converted already; nothing is converted.
@@ -94,7 +94,7 @@ class BulkConversion:
             if not ledger.open or number >= len(ledger.leads) or self._killed.is_set():
                 reached_end = False
                 break
-            self._progress.tell(partial("Looking for conversions: {} pages read, down to id {}".format, number, lowest))
+            self._heartbeat.tell(partial("Looking for conversions: {} pages read, down to id {}".format, number, lowest))
         window = reader.window()
         self._window = window if window.floor or reached_end else msgspec.structs.replace(window, floor=lowest - 1)
         if not reached_end:
@@ -106,13 +106,13 @@ class BulkConversion:
 
         A fault that is not one lead's (token, scope, host gone) ends the run: see :attr:`stopped_by`.
         """
-        self._progress = Progress(log, self._client.clock)  # the first look is counted apart
+        self._heartbeat = Heartbeat(log, self._client.clock)  # the first look is counted apart
         try:
             while self._busy() and not self._killed.is_set():
                 self._submit()
                 if future := self._workers.next_ended(self._patience()):
                     yield from self._take(future)
-                self._progress.tell(self._progress_line)
+                self._heartbeat.tell(self._progress_line)
             yield from self.abandon()
             if not self._killed.is_set() and self.stopped_by is None:
                 self._audit()
@@ -160,7 +160,7 @@ class BulkConversion:
 
     def _patience(self) -> float:
         """Seconds until something is due even if no task ends."""
-        due = [self._progress.due_in]
+        due = [self._heartbeat.due_in]
         if self._sending:
             due.append(self._head_read_at + HEAD_INTERVAL - self._client.clock())
         elif not self._tasks:
@@ -222,11 +222,11 @@ class BulkConversion:
         while (left or running) and not self._killed.is_set():
             while left and len(running) < self._concurrency:
                 running.add(self._workers.submit(partial(look_up, self._client, left.popleft())))
-            if future := self._workers.next_ended(self._progress.due_in):
+            if future := self._workers.next_ended(self._heartbeat.due_in):
                 running.discard(future)
                 if found := future.result():
                     yield from self.ledger.meet([found])
-            self._progress.tell(lambda: f"Looking leads up: {len(left)} of {len(self.ledger.leads)} left")
+            self._heartbeat.tell(lambda: f"Looking leads up: {len(left)} of {len(self.ledger.leads)} left")
 
     def _audit(self) -> None:
         """Read the log once more, late enough to see a second conversion of a lead that was sent twice."""
@@ -240,7 +240,7 @@ class BulkConversion:
     def _progress_line(self) -> str:
         counts, total = self.ledger.outcomes, len(self.ledger.leads)
         done, sent = counts.total(), counts[Outcome.CONVERTED] + counts[Outcome.FAILED]
-        rate = sent / self._progress.elapsed
+        rate = sent / self._heartbeat.elapsed
         left = f", about {(total - done) / rate / 60:.0f} min left" if rate else ""
         return (
             f"{done} of {total} leads done: {counts[Outcome.CONVERTED]} converted, "
