@@ -152,7 +152,7 @@ class Sandbox:
         await self._server.serve(sockets=[self._socket])
 
     def stop(self) -> None:
-        """Close all connections, requests being worked on included, and stop listening. Does nothing twice."""
+        """Close all connections, requests being worked on included, and stop listening. Harmless twice."""
         if not self._thread.is_alive():
             return
         self._server.should_exit = True

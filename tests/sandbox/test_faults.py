@@ -32,12 +32,20 @@ def test_forms_on_the_command_line():
 @pytest.mark.parametrize(
     "text",
     [
-        "", "nonsense", "error_500:2", "error_500:x", "error_500,share", "error_500,colour=red", 
-        "stall,seconds=-1",
-        "stall,seconds=nan", "error_500,seconds=1", "drop_after,method=GET", "error_500,method=PUT",
+        "",
+        "nonsense",
+        "error_500:2",
+        "error_500:x",
+        "error_500,share",
+        "error_500,colour=red",
+        "error_500,seconds=1",
+        "error_500,method=PUT",
         "error_500,times=-1",
+        "drop_after,method=GET",
+        "stall,seconds=-1",
+        "stall,seconds=nan",
     ],
-)  # fmt: skip
+)
 def test_bad_texts(text):
     with pytest.raises(ValueError):
         Fault.parse(text)
