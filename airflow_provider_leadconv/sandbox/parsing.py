@@ -106,6 +106,12 @@ def _integer(query: Mapping[str, str], name: str, maximum: int, default: int) ->
     return int(given)
 
 
+def _number(text: str) -> int | float:
+    """:return: an integer if it is one: to JSON Schema 2.0 is as good as 2."""
+    number = float(text)
+    return int(number) if number.is_integer() else number
+
+
 def parse_body(content_type: str, body: bytes) -> ConversionBody:
     """Check a body.
 
@@ -120,7 +126,7 @@ def parse_body(content_type: str, body: bytes) -> ConversionBody:
         )
     try:
         # The standard library's decoder: it keeps integers of any size integers.
-        payload = json.loads(body)
+        payload = json.loads(body, parse_float=_number)
     except ValueError as error:
         raise simple_error(
             400, "invalid_payload", "Invalid payload.", "The request body is not valid JSON."
