@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from airflow_provider_leadconv.jobs.storage import ExportConflictError, ObjectFolder
+from airflow_provider_leadconv.jobs.storage import LOCAL_PROTOCOLS, ExportConflictError, Location, ObjectFolder
 
 LINES_PER_OBJECT = 1000
 SECONDS_PER_OBJECT = 30.0
@@ -36,6 +36,14 @@ class Journal(Protocol):
     def remove(self) -> None:
         """Remove it; its lines are elsewhere."""
         ...
+
+
+def journal_of(location: Location) -> Journal:
+    """:return: the journal beside a results file."""
+    if location.protocol in LOCAL_PROTOCOLS:
+        return LocalJournal(Path(f"{location.path}.journal"))
+    parent, _, name = location.path.rpartition("/")
+    return ObjectJournal(ObjectFolder(location.fs, parent), f"{name}.journal")
 
 
 class LocalJournal:

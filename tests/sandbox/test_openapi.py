@@ -23,9 +23,7 @@ schema.config.checks.update(excluded_check_names=["unsupported_method"])
 
 
 @schema.parametrize()
-@settings(
-    max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
-)
+@settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 def test_document_is_true(case):
     case.call_and_validate(headers={"Authorization": "Bearer token", "User-Agent": "schemathesis"})
 
