@@ -122,7 +122,8 @@ class Results:
         for line in self._journal.lines():
             record = self._take_line(line)
             self.unfinished = True
-            self.start_mark = self.start_mark or record.start_mark
+            if self.start_mark is None:
+                self.start_mark = record.start_mark
 
     def _take_line(self, line: bytes) -> _Record:
         try:
