@@ -37,7 +37,7 @@ def convert_lead(
         permission is wrong, or the API cannot be reached. A conversion that may have been made is never lost this way:
         it ends as ``unknown``.
     """
-    if found := _look_up(client, lead):
+    if found := look_up(client, lead.lead_id):
         return ConversionOutcome(lead_id=lead.lead_id, outcome=Outcome.EXISTING, conversion=found)
     doubt: UnknownOutcomeError | None = None
     try:
@@ -74,10 +74,10 @@ def _judge_refusal(
     """Tell "cannot be converted" from "is converted already"; the API documents no status or code for the latter."""
     if doubt is None and not is_about_one_lead(refused):
         raise refused
-    found = _look_up(client, lead)
+    found = look_up(client, lead.lead_id)
     if found is None and (doubt or refused.code == "already_exists"):
         client.sleep(client.config.settle_time)  # the look-up may lag behind what the refusal knows
-        found = _look_up(client, lead)
+        found = look_up(client, lead.lead_id)
     if found is None and doubt:
         raise refused  # it may be what an earlier request of ours did that is refused a second time
     if found is None:
@@ -90,12 +90,13 @@ def _settle(
     client: LeadConversionsClient, lead: ConversionRequest, doubt: UnknownOutcomeError
 ) -> LeadConversion | None:
     """Look until the lead is found, or was absent when the server must have been done with it."""
-    if found := _look_up(client, lead):
+    if found := look_up(client, lead.lead_id):
         return found
     sent_at = client.clock() if doubt.sent_at is None else doubt.sent_at
     client.sleep(max(0.0, sent_at + client.config.timeout + client.config.settle_time - client.clock()))
-    return _look_up(client, lead)
+    return look_up(client, lead.lead_id)
 
 
-def _look_up(client: LeadConversionsClient, lead: ConversionRequest) -> LeadConversion | None:
-    return client.find(ListQuery(per_page=1, lead_id=lead.lead_id))
+def look_up(client: LeadConversionsClient, lead_id: int) -> LeadConversion | None:
+    """:return: the newest conversion of a lead, or ``None`` if it is not converted."""
+    return client.find(ListQuery(per_page=1, lead_id=lead_id))

@@ -38,7 +38,7 @@ class LeadConversion(msgspec.Struct, frozen=True, kw_only=True):
     deal_id: int | None = None
     creator_id: int | None = None
     created_at_text: Any = msgspec.field(default=None, name="created_at")
-    raw: bytes = msgspec.field(default=b"", name="<raw>")
+    raw: bytes = msgspec.field(default=b"", name="airflow_provider_leadconv.raw")  # no key of the API
 
     @property
     def created_at(self) -> datetime | None:

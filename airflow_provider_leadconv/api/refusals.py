@@ -38,7 +38,7 @@ def refusal(method: str, answer: Answer) -> LeadConversionError | None:
         return None
     errors = _field_errors(content)
     code = next((error.code for error in errors if error.code), None)
-    said = "; ".join(map(str, errors))[:_MAX_SAID] or _excerpt(answer.body)
+    said = ("; ".join(map(str, errors))[:_MAX_SAID] or _excerpt(answer.body)).rstrip(".")
     disguise = f" in a {answer.status}" if status != answer.status else ""
     return _class_for(method, answer, status, code)(
         f"the API answered {status}{disguise}: {said}",

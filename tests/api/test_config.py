@@ -11,8 +11,15 @@ from airflow_provider_leadconv.api.errors import ConnectionConfigError
 
 @pytest.mark.parametrize(
     "url",
-    ["https://api.getbase.com", "https://proxy.example:8443/sell", "https://[2001:db8::1]:8443"]
-    + ["http://localhost:8377", "http://127.0.0.1", "http://127.9.9.9:1", "http://[::1]:8377/sell"],
+    [
+        "https://api.getbase.com",
+        "https://proxy.example:8443/sell",
+        "https://[2001:db8::1]:8443",
+        "http://localhost:8377",
+        "http://127.0.0.1",
+        "http://127.9.9.9:1",
+        "http://[::1]:8377/sell",
+    ],
 )
 def test_https_and_loopback_are_taken(url):
     assert ClientConfig(token=TOKEN, base_url=url).base_url == url
@@ -23,7 +30,7 @@ def test_https_and_loopback_are_taken(url):
     ["http://api.getbase.com", "http://10.0.0.1", "http://localhost.example.com", "http://127.0.0.1.example.com"],
 )
 def test_plain_http_elsewhere_must_be_asked_for(url):
-    with pytest.raises(ConnectionConfigError, match="would send the token unencrypted.*allow_http"):
+    with pytest.raises(ConnectionConfigError, match=r"would send the token unencrypted.*allow_http"):
         ClientConfig(token=TOKEN, base_url=url)
     assert ClientConfig(token=TOKEN, base_url=url, allow_http=True)
 

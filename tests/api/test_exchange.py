@@ -18,7 +18,6 @@ from simulated import (
     TOKEN,
     UNAUTHORIZED,
     Clock,
-    Script,
     answer,
     client,
     envelope,
@@ -82,8 +81,15 @@ def test_what_may_pass_is_waited_out_by_reads(bad):
 
 @pytest.mark.parametrize(
     "bad",
-    [answer(409), answer(408), answer(500), BARE_500, GATEWAY, answer(503), answer(307), LOST]
-    + [answer(200), answer(200, HTML), answer(201, single(9, 6)), answer(200, {"status": 500, "error": "x"})],
+    [
+        LOST,
+        *map(answer, (307, 408, 409, 500, 503, 200)),
+        BARE_500,
+        GATEWAY,
+        answer(200, HTML),
+        answer(201, single(9, 6)),
+        answer(200, {"status": 500, "error": "x"}),
+    ],
 )
 def test_a_conversion_in_doubt_is_never_sent_again(bad):
     made, script = scripted(bad, DONE)

@@ -178,10 +178,10 @@ def test_a_redirect_to_nonsense_is_an_answer(location):
 
 
 def test_cookies_are_not_kept():
-    with Server(says(response(b"{}", "Set-Cookie: a=1"))) as server:
-        with RequestsTransport(config(server.url), USER_AGENT) as transport:
-            transport(GET, TOKEN)
-            transport(GET, TOKEN)
+    cookie = says(response(b"{}", "Set-Cookie: a=1"))
+    with Server(cookie) as server, RequestsTransport(config(server.url), USER_AGENT) as transport:
+        transport(GET, TOKEN)
+        transport(GET, TOKEN)
     assert b"Cookie" not in server.requests[1]
 
 

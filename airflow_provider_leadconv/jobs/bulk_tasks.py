@@ -1,0 +1,67 @@
+"""What a worker of a bulk conversion does: one lead, or one look at the head of the log."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from airflow_provider_leadconv.api.client import LeadConversionsClient
+from airflow_provider_leadconv.api.converting import is_about_one_lead, look_up
+from airflow_provider_leadconv.api.errors import InvalidRequestError, PermissionDeniedError
+from airflow_provider_leadconv.api.records import ConversionRequest, LeadConversion
+from airflow_provider_leadconv.api.wire import ListQuery
+from airflow_provider_leadconv.jobs.feed import LogReader, Window
+
+
+class Attempt(NamedTuple):
+    """A lead that is converted.
+
+    :param answered: whether a POST was answered with the conversion; else a look-up found it.
+    """
+
+    conversion: LeadConversion
+    answered: bool
+
+
+class Head(NamedTuple):
+    """The head of the log.
+
+    :param rows: what was not there at the last look.
+    :param window: what the next look has to know.
+    :param read_at: when the look began, on the client's clock. What was visible then is in it.
+    """
+
+    rows: list[LeadConversion]
+    window: Window
+    read_at: float
+
+
+def attempt(client: LeadConversionsClient, lead: ConversionRequest, *, look_first: bool) -> Attempt:
+    """Convert a lead. A refusal may mean that it is converted already, so that is decided by looking.
+
+    :param look_first: for a lead that an earlier request may have converted.
+    :raises UnknownOutcomeError: if nobody knows whether the lead is converted now.
+    :raises LeadConversionError: of the class that says what to do about it.
+    """
+    if look_first and (found := look_up(client, lead.lead_id)):
+        return Attempt(found, answered=False)
+    try:
+        return Attempt(client.post(lead), answered=True)
+    except (InvalidRequestError, PermissionDeniedError) as refused:
+        if not is_about_one_lead(refused) or not (found := look_up(client, lead.lead_id)):
+            raise
+        return Attempt(found, answered=False)
+
+
+def read_head(client: LeadConversionsClient, window: Window) -> Head:
+    """Read the log from the newest conversion down to the floor of the last look's window.
+
+    :raises LeadConversionError: if it could not be read whole.
+    """
+    read_at = client.clock()
+    reader = LogReader(window)
+    rows: list[LeadConversion] = []
+    for page in client.list_pages(ListQuery()):
+        rows += reader.take(page)
+        if reader.finished:
+            break
+    return Head(rows, reader.window(), read_at)

@@ -1,0 +1,175 @@
+"""What is known of each lead of a batch, and what follows from a request's result or a row of the log."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+import msgspec
+
+from airflow_provider_leadconv.api.converting import MAX_POSTS
+from airflow_provider_leadconv.api.errors import LeadConversionError, UnknownOutcomeError
+from airflow_provider_leadconv.api.records import ConversionOutcome, ConversionRequest, LeadConversion, Outcome
+
+
+class Doubt(msgspec.Struct, kw_only=True):
+    """A lead of which nobody knows whether it is converted.
+
+    :param error: what the last request came to.
+    :param judge_at: from when on absence from the log means "not converted", on the client's clock; ``None`` once the
+        lead was judged absent and is to be sent again.
+    :param requests: how many requests for the lead ended without a usable answer.
+    :param refused: whether the last one was refused, which stands if the lead is absent.
+    """
+
+    error: LeadConversionError
+    judge_at: float | None
+    requests: int
+    refused: bool
+
+
+class Ledger:
+    """Gives each lead one outcome, and counts the conversions of each.
+
+    :param leads: each lead once.
+    :param since: start mark of the run that this one goes on from; conversions above it count as made by this job.
+    :param known: leads that have their outcome from that run, with the ids of their conversions.
+    """
+
+    def __init__(
+        self, leads: Iterable[ConversionRequest], *, since: int | None = None, known: Mapping[int, int] | None = None
+    ) -> None:
+        self.leads = {lead.lead_id: lead for lead in leads}
+        self.open = set(self.leads)
+        """Leads without an outcome."""
+        self.doubts: dict[int, Doubt] = {}
+        self.outcomes: Counter[Outcome] = Counter()
+        self.continues = since is not None
+        self.start_mark = since or 0
+        """Newest conversion before the first request."""
+        self.duplicates: dict[int, set[int]] = {}
+        """Leads converted twice since the start mark, with the ids of their conversions."""
+        self._conversion_ids = dict(known or {})
+        self._seen_in_flight: dict[int, LeadConversion] = {}
+
+    @property
+    def judgements(self) -> list[float]:
+        """When the doubts that wait for it can be judged."""
+        return [doubt.judge_at for doubt in self.doubts.values() if doubt.judge_at is not None]
+
+    def meet(
+        self, rows: Iterable[LeadConversion], in_flight: Collection[int | None] = ()
+    ) -> Iterator[ConversionOutcome]:
+        """Take note of conversions that the log or a look-up shows.
+
+        :param in_flight: leads whose request has no result yet; theirs is waited for.
+        """
+        for row in rows:
+            if row.lead_id not in self.leads and row.lead_id not in self._conversion_ids:
+                continue
+            self._count(row)
+            if row.lead_id in in_flight:
+                self._seen_in_flight[row.lead_id] = row
+            elif row.lead_id in self.open:
+                yield self._converted(row, ours=self.continues)
+
+    def answered(self, conversion: LeadConversion) -> ConversionOutcome:
+        """Note a request that was answered with a conversion, an old one maybe."""
+        return self._converted(conversion, ours=True)
+
+    def found(self, conversion: LeadConversion) -> ConversionOutcome:
+        """Note a lead that a look-up found converted, though no request was answered so."""
+        return self._converted(conversion, ours=False)
+
+    def unanswered(self, lead_id: int, error: UnknownOutcomeError, judge_at: float) -> ConversionOutcome | None:
+        """Note a request whose effect is unknown.
+
+        :return: the outcome, if the log has shown it already.
+        """
+        self._doubt(lead_id, error, judge_at, refused=False)
+        if seen := self._seen_in_flight.pop(lead_id, None):
+            return self._converted(seen, ours=False)
+        return None
+
+    def refused(self, lead_id: int, error: LeadConversionError, judge_at: float) -> ConversionOutcome | None:
+        """Note a request that was refused, for a lead that a look-up then did not find converted.
+
+        :param judge_at: when a conversion that the refusal may know of is visible.
+        :return: the outcome, if no conversion is to be expected.
+        """
+        if lead_id not in self.doubts and error.code != "already_exists":
+            return self.end(lead_id, Outcome.FAILED, error=error)
+        self._doubt(lead_id, error, judge_at, refused=True)
+        return None
+
+    def judge(self, read_at: float, *, send_again: bool) -> tuple[list[ConversionOutcome], list[int]]:
+        """Decide on leads absent from a log read when the server must have been done with them.
+
+        :param read_at: when the reading began.
+        :param send_again: whether a lead may be sent again.
+        :return: outcomes, and the leads to send again.
+        """
+        ended, again = [], []
+        for lead_id, doubt in list(self.doubts.items()):
+            if doubt.judge_at is None or doubt.judge_at > read_at:
+                continue
+            if doubt.refused:
+                ended.append(self.end(lead_id, Outcome.FAILED, error=doubt.error))
+            elif send_again and doubt.requests < MAX_POSTS:
+                doubt.judge_at = None
+                again.append(lead_id)
+            else:
+                ended.append(self.end(lead_id, Outcome.UNKNOWN, error=doubt.error))
+        return ended, again
+
+    def abandon(
+        self, in_flight: Collection[int | None], reason: LeadConversionError | None
+    ) -> Iterator[ConversionOutcome]:
+        """Give an outcome to every lead that has none, as nothing more will be asked."""
+        for lead_id in [lead_id for lead_id in self.leads if lead_id in self.open]:
+            if lead_id in self.doubts:
+                yield self.end(lead_id, Outcome.UNKNOWN, error=self.doubts[lead_id].error)
+            elif lead_id in in_flight:
+                cut_off = UnknownOutcomeError("the run was stopped before the answer to this lead's request came")
+                yield self.end(lead_id, Outcome.UNKNOWN, error=cut_off)
+            else:
+                yield self.end(lead_id, Outcome.NOT_ATTEMPTED, error=reason)
+
+    def end(
+        self,
+        lead_id: int,
+        outcome: Outcome,
+        *,
+        conversion: LeadConversion | None = None,
+        error: LeadConversionError | None = None,
+    ) -> ConversionOutcome:
+        """Give a lead its outcome."""
+        self.open.discard(lead_id)
+        self.doubts.pop(lead_id, None)
+        self._seen_in_flight.pop(lead_id, None)
+        self.outcomes[outcome] += 1
+        return ConversionOutcome(lead_id=lead_id, outcome=outcome, conversion=conversion, error=error)
+
+    def audit(self, rows: Iterable[LeadConversion]) -> None:
+        """Count the conversions of each lead in rows of the log."""
+        for row in rows:
+            if row.lead_id in self._conversion_ids:
+                self._count(row)
+
+    def _converted(self, conversion: LeadConversion, *, ours: bool) -> ConversionOutcome:
+        """End a lead as converted by this job, or by others: what is not above the start mark was there before."""
+        self._count(conversion)
+        doubt = self.doubts.get(conversion.lead_id)
+        ours = ours or (doubt is not None and doubt.requests > 0)
+        outcome = Outcome.CONVERTED if ours and conversion.id > self.start_mark else Outcome.EXISTING
+        return self.end(conversion.lead_id, outcome, conversion=conversion)
+
+    def _doubt(self, lead_id: int, error: LeadConversionError, judge_at: float, *, refused: bool) -> None:
+        before = self.doubts[lead_id].requests if lead_id in self.doubts else 0
+        requests = before if refused else before + 1
+        self.doubts[lead_id] = Doubt(error=error, judge_at=judge_at, requests=requests, refused=refused)
+
+    def _count(self, row: LeadConversion) -> None:
+        first = self._conversion_ids.setdefault(row.lead_id, row.id)
+        if first != row.id and max(first, row.id) > self.start_mark:
+            self.duplicates.setdefault(row.lead_id, set()).update((first, row.id))
