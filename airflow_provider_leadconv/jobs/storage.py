@@ -18,6 +18,7 @@ from typing import IO, Any, Protocol, cast
 
 LOCK_NAME = ".lock"
 DRAFT_SUFFIX = ".tmp"
+LOCAL_PROTOCOLS = {"", "file", "local"}
 
 
 class ExportConflictError(RuntimeError):
@@ -87,7 +88,7 @@ class Folder(Protocol):
 
 def folder_of(location: Location) -> LocalFolder | ObjectFolder:
     """:return: the folder at a path. A local one is created when it is first written to."""
-    if location.protocol in {"", "file", "local"}:
+    if location.protocol in LOCAL_PROTOCOLS:
         return LocalFolder(Path(location.path))
     return ObjectFolder(location.fs, location.path)
 
