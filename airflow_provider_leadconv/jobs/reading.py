@@ -15,7 +15,7 @@ from airflow_provider_leadconv.api.paging import Listing
 from airflow_provider_leadconv.api.records import LeadConversion
 from airflow_provider_leadconv.api.wire import ListQuery
 from airflow_provider_leadconv.jobs.feed import LogReader
-from airflow_provider_leadconv.jobs.progress import Progress
+from airflow_provider_leadconv.jobs.heartbeat import Heartbeat
 from airflow_provider_leadconv.jobs.readahead import read_ahead
 
 log = logging.getLogger(__name__)
@@ -180,7 +180,7 @@ class _Walked:
     """How far a walk has come, for the log."""
 
     def __init__(self, client: LeadConversionsClient) -> None:
-        self._progress = Progress(log, client.clock)
+        self._heartbeat = Heartbeat(log, client.clock)
         self._pages = 0
         self._rows = 0
         self._id: int | None = None
@@ -192,8 +192,8 @@ class _Walked:
         self.tell()
 
     def tell(self) -> None:
-        self._progress.tell(self._line)
+        self._heartbeat.tell(self._line)
 
     def _line(self) -> str:
-        rate = self._rows / max(self._progress.elapsed, 1e-9)
+        rate = self._rows / max(self._heartbeat.elapsed, 1e-9)
         return f"{self._pages} pages, {self._rows} rows ({rate:.0f} rows/s), down to id {self._id}"
