@@ -146,3 +146,15 @@ class InvalidResponseError(LeadConversionError):
     """The answer contradicts the API's documentation or itself: report it."""
 
     remedy = "Nothing was taken from this answer; report it with the request id if it happens again."
+
+
+class LeadsNotConvertedError(LeadConversionError):
+    """A batch ended with more leads unconverted than its policy allows: see the reasons, then run it again."""
+
+    remedy = "Running it again converts only leads that are not converted yet."
+
+
+class DuplicateConversionError(LeadConversionError):
+    """A lead was converted twice: remove by hand what was created twice."""
+
+    remedy = "Conversions cannot be undone by the API: in Sell, merge or delete the contacts and deals created twice."

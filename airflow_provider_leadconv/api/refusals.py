@@ -36,7 +36,7 @@ def refusal(method: str, answer: Answer) -> LeadConversionError | None:
     if 200 <= status < 300:
         return None
     errors = _field_errors(content)
-    said = "; ".join(map(str, errors))[:_MAX_SAID] or _excerpt(answer.body)
+    said = ("; ".join(map(str, errors))[:_MAX_SAID] or _excerpt(answer.body)).rstrip(".")
     disguise = f" in a {answer.status}" if status != answer.status else ""
     return _class_for(method, answer, status)(
         f"the API answered {status}{disguise}: {said}",

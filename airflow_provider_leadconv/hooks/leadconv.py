@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -122,6 +122,30 @@ class LeadConversionHook(BaseHook):
         from airflow_provider_leadconv.api.converting import convert_lead
 
         return convert_lead(self.get_conn(), lead)
+
+    def convert_leads(
+        self, leads: Iterable[int | str | Mapping[str, Any] | ConversionRequest], *, concurrency: int = 8
+    ) -> Iterator[ConversionOutcome]:
+        """Convert leads, each once; the engine of ``LeadConversionBulkOperator`` for Python tasks.
+
+        Outcomes come as they are known, ``existing`` ones first. Taking no more of them ends the run: what is in flight
+        then is still converted.
+
+        :param leads: ids, mappings with ``lead_id`` and maybe ``owner_id`` and ``create_deal``, or requests. They are
+            all read and checked before the first is converted.
+        :param concurrency: requests in flight.
+        :raises InvalidRequestError: listing the first bad leads.
+        :raises DuplicateConversionError: in the end, if a lead was converted twice.
+        :raises LeadConversionError: before the first outcome, if the API cannot be asked; after the last one, if the
+            run had to end early, so that leads were ``not_attempted``.
+        """
+        from airflow_provider_leadconv.jobs.bulk import BulkConversion
+        from airflow_provider_leadconv.jobs.leads import read_leads
+
+        job = BulkConversion(self.get_conn(), read_leads(leads), concurrency=concurrency)
+        yield from job.look()
+        yield from job.convert()
+        job.check()
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask for one conversion. That needs the scope ``read`` only, and changes nothing.

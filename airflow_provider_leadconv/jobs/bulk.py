@@ -13,19 +13,25 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import msgspec
 
 from airflow_provider_leadconv.api.client import LeadConversionsClient
 from airflow_provider_leadconv.api.converting import is_about_one_lead, look_up
-from airflow_provider_leadconv.api.errors import LeadConversionError, PermissionDeniedError, UnknownOutcomeError
+from airflow_provider_leadconv.api.errors import (
+    DuplicateConversionError,
+    LeadConversionError,
+    PermissionDeniedError,
+    UnknownOutcomeError,
+)
 from airflow_provider_leadconv.api.records import ConversionOutcome, ConversionRequest, Outcome
 from airflow_provider_leadconv.api.wire import ListQuery
 from airflow_provider_leadconv.jobs.bulk_tasks import Head, attempt, read_head
 from airflow_provider_leadconv.jobs.feed import LogReader, Window
+from airflow_provider_leadconv.jobs.heartbeat import Heartbeat
 from airflow_provider_leadconv.jobs.ledger import Ledger
-from airflow_provider_leadconv.jobs.progress import Progress
 from airflow_provider_leadconv.jobs.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -71,7 +77,12 @@ class BulkConversion:
         self._forbidden_at_first: int | None = 0
         self._stopping = False
         self._killed = threading.Event()
-        self._progress = Progress(log, client.clock)
+        self._heartbeat = Heartbeat(log, client.clock)
+
+    def settle(self) -> None:
+        """Wait until the server must be done with requests that a killed run may have sent just before its end."""
+        until = self._client.clock() + self._client.config.timeout + self._client.config.settle_time
+        self._wait(until)
 
     def look(self) -> Iterator[ConversionOutcome]:
         """Find out which leads are converted already; nothing is converted.
@@ -91,10 +102,12 @@ class BulkConversion:
             lowest = page[-1].id if page else lowest
             if reader.finished:
                 break
-            if not ledger.open or number >= len(ledger.leads) or self._killed.is_set():
+            if not ledger.open or number >= len(ledger.leads) or self.killed:
                 reached_end = False
                 break
-            self._progress.tell(partial("Looking for conversions: {} pages read, down to id {}".format, number, lowest))
+            self._heartbeat.tell(
+                partial("Looking for conversions: {} pages read, down to id {}".format, number, lowest)
+            )
         window = reader.window()
         self._window = window if window.floor or reached_end else msgspec.structs.replace(window, floor=lowest - 1)
         if not reached_end:
@@ -106,18 +119,30 @@ class BulkConversion:
 
         A fault that is not one lead's (token, scope, host gone) ends the run: see :attr:`stopped_by`.
         """
-        self._progress = Progress(log, self._client.clock)  # the first look is counted apart
+        self._heartbeat = Heartbeat(log, self._client.clock)  # the first look is counted apart
         try:
-            while self._busy() and not self._killed.is_set():
+            while self._busy() and not self.killed:
                 self._submit()
                 if future := self._workers.next_ended(self._patience()):
                     yield from self._take(future)
-                self._progress.tell(self._progress_line)
+                self._heartbeat.tell(self._progress_line)
             yield from self.abandon()
-            if not self._killed.is_set() and self.stopped_by is None:
+            if not self.killed and self.stopped_by is None:
                 self._audit()
         finally:
             self._workers.close(wait=False)
+
+    def check(self) -> None:
+        """Make a breach or an early end an error.
+
+        :raises DuplicateConversionError: if a lead was converted twice.
+        :raises LeadConversionError: that ended the run early.
+        """
+        if duplicates := self.ledger.duplicates:
+            some = "; ".join(f"lead {lead}: conversions {sorted(ids)}" for lead, ids in islice(duplicates.items(), 10))
+            raise DuplicateConversionError(f"{len(duplicates)} leads were converted twice while this ran: {some}")
+        if self.stopped_by:
+            raise self.stopped_by
 
     def stop(self) -> None:
         """Send nothing more, but settle what is in flight or in doubt."""
@@ -127,6 +152,11 @@ class BulkConversion:
         """End now: what is in flight or in doubt ends as ``unknown``. Safe in a signal handler."""
         self._killed.set()
         self._workers.wake()
+
+    @property
+    def killed(self) -> bool:
+        """Whether :meth:`kill` was called."""
+        return self._killed.is_set()
 
     def abandon(self) -> Iterator[ConversionOutcome]:
         """Give an outcome to every lead that has none, without another request."""
@@ -160,7 +190,7 @@ class BulkConversion:
 
     def _patience(self) -> float:
         """Seconds until something is due even if no task ends."""
-        due = [self._progress.due_in]
+        due = [self._heartbeat.due_in]
         if self._sending:
             due.append(self._head_read_at + HEAD_INTERVAL - self._client.clock())
         elif not self._tasks:
@@ -219,28 +249,31 @@ class BulkConversion:
     def _look_up_open(self) -> Iterator[ConversionOutcome]:
         left = deque(lead_id for lead_id in self.ledger.leads if lead_id in self.ledger.open)
         running: set[Future[Any]] = set()
-        while (left or running) and not self._killed.is_set():
+        while (left or running) and not self.killed:
             while left and len(running) < self._concurrency:
                 running.add(self._workers.submit(partial(look_up, self._client, left.popleft())))
-            if future := self._workers.next_ended(self._progress.due_in):
+            if future := self._workers.next_ended(self._heartbeat.due_in):
                 running.discard(future)
                 if found := future.result():
                     yield from self.ledger.meet([found])
-            self._progress.tell(lambda: f"Looking leads up: {len(left)} of {len(self.ledger.leads)} left")
+            self._heartbeat.tell(lambda: f"Looking leads up: {len(left)} of {len(self.ledger.leads)} left")
 
     def _audit(self) -> None:
         """Read the log once more, late enough to see a second conversion of a lead that was sent twice."""
-        while (left := self._audit_at - self._client.clock()) > 0 and not self._killed.is_set():
-            self._workers.next_ended(left)
+        self._wait(self._audit_at)
         try:
             self.ledger.audit(read_head(self._client, self._window).rows)
         except LeadConversionError as error:
             log.warning("The closing audit for leads converted twice could not be made: %s", error)
 
+    def _wait(self, until: float) -> None:
+        while (left := until - self._client.clock()) > 0 and not self.killed:
+            self._workers.next_ended(left)
+
     def _progress_line(self) -> str:
         counts, total = self.ledger.outcomes, len(self.ledger.leads)
         done, sent = counts.total(), counts[Outcome.CONVERTED] + counts[Outcome.FAILED]
-        rate = sent / self._progress.elapsed
+        rate = sent / self._heartbeat.elapsed
         left = f", about {(total - done) / rate / 60:.0f} min left" if rate else ""
         return (
             f"{done} of {total} leads done: {counts[Outcome.CONVERTED]} converted, "

@@ -28,16 +28,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"faults:\n{faults}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--port", type=int, default=8377, help="port on 127.0.0.1, 0 for a free one; default 8377"
-    )
+    parser.add_argument("--port", type=int, default=8377, help="port on 127.0.0.1, 0 for a free one; default 8377")
     parser.add_argument("--leads", type=int, default=500, help="leads that can be converted; default 500")
     parser.add_argument("--conversions", type=int, default=1000, help="conversions there are; default 1000")
     parser.add_argument("--seed", type=int, default=0, help="decides ids, the token and when faults strike")
     parser.add_argument("--path-prefix", default="", help="what comes before /v2")
-    parser.add_argument(
-        "--rate", type=float, default=10.0, help="requests a second per token, 0 for any; default 10"
-    )
+    parser.add_argument("--rate", type=float, default=10.0, help="requests a second per token, 0 for any; default 10")
     parser.add_argument("--rate-window", choices=get_args(RateWindow), default="token_bucket")
     parser.add_argument("--throttle-shape", choices=get_args(ThrottleShape), default="throttle_429")
     parser.add_argument("--retry-after", type=int, help="seconds in a Retry-After header; default no header")

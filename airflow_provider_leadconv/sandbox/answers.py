@@ -67,9 +67,7 @@ def _server_error(request_id: str) -> Response:
 
 
 def _unavailable(request_id: str) -> Response:
-    error = simple_error(
-        503, "temporarily_unavailable", "Unavailable.", "The service is temporarily unavailable."
-    )
+    error = simple_error(503, "temporarily_unavailable", "Unavailable.", "The service is temporarily unavailable.")
     return error_answer(error, request_id)
 
 
@@ -114,9 +112,7 @@ def answer_instead(fault: Fault, settings: Settings, request_id: str, method: st
 
 def _cut(response: Response) -> Response:
     body = bytes(response.body)
-    headers: dict[str, Any] = {
-        name: value for name, value in response.headers.items() if name != "content-length"
-    }
+    headers: dict[str, Any] = {name: value for name, value in response.headers.items() if name != "content-length"}
     return Response(body[: len(body) // 2], response.status_code, headers)
 
 

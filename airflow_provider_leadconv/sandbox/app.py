@@ -69,9 +69,7 @@ class SandboxApp(FastAPI):
     def __init__(self, service: Service, path_prefix: str = "") -> None:
         super().__init__(redirect_slashes=False, redoc_url=None)
         self._document = openapi_document(__version__, path_prefix)
-        self.router.routes.append(
-            Route(f"{path_prefix}/v2/lead_conversions", LeadConversionsEndpoint(service))
-        )
+        self.router.routes.append(Route(f"{path_prefix}/v2/lead_conversions", LeadConversionsEndpoint(service)))
         self.router.routes.extend(control_routes(service))
         self.add_exception_handler(HTTPException, _unknown_path)
         self.add_middleware(RequestLogMiddleware, log=service.log)

@@ -30,9 +30,7 @@ def control_routes(service: Service) -> list[Route]:
     async def faults(request: Request) -> Response:
         if request.method == "PUT":
             try:
-                service.injector.faults = msgspec.json.decode(
-                    await request.body(), type=tuple[Fault | str, ...]
-                )
+                service.injector.faults = msgspec.json.decode(await request.body(), type=tuple[Fault | str, ...])
             except ValueError as error:
                 return _json({"error": str(error)}, 422)
         return _json(service.injector.faults)

@@ -25,10 +25,12 @@ class ApiError(Exception):
 
     def envelope(self, request_id: str) -> Errors:
         """:param request_id: what ``logref`` is set to."""
+        # Python 3.13 calls it "Unprocessable Content"; the API keeps to the older name.
+        reason = "Unprocessable Entity" if self.status == 422 else HTTPStatus(self.status).phrase
         return Errors(
             errors=[ErrorItem(error=detail) for detail in self.details],
             meta=ErrorsMeta(
-                http_status=f"{self.status} {HTTPStatus(self.status).phrase}",
+                http_status=f"{self.status} {reason}",
                 logref=request_id if self.logref else UNSET,
             ),
         )

@@ -62,12 +62,8 @@ FAULTS: dict[str, FaultKind] = {
     "late_answer": FaultKind("work done at once, answered `seconds` later", "after", lasts=True),
     "truncated_body": FaultKind("half the body, then closed, against Content-Length", "after"),
     "cut_json": FaultKind("half the JSON, well framed", "after"),
-    "trickle_body": FaultKind(
-        "the body a byte every 0.1 s for `seconds`, then the rest", "after", lasts=True
-    ),
-    "trickle_headers": FaultKind(
-        "a header a byte every 0.1 s for `seconds`, then the rest", "after", lasts=True
-    ),
+    "trickle_body": FaultKind("the body a byte every 0.1 s for `seconds`, then the rest", "after", lasts=True),
+    "trickle_headers": FaultKind("a header a byte every 0.1 s for `seconds`, then the rest", "after", lasts=True),
     "huge_body": FaultKind("64 MiB of blanks before the body", "after"),
     "null_items": _page('"items": null'),
     "missing_items": _page('no "items"'),
@@ -80,12 +76,8 @@ FAULTS: dict[str, FaultKind] = {
     "empty_page": _page("no items, and a link to the page that should have come"),
     "short_page": _page("half of `per_page` rows, and a link"),
     "foreign_link": _page("the link names another host"),
-    "late_visible": FaultKind(
-        "converted and answered, but invisible for `seconds`", "sight", ("POST",), lasts=True
-    ),
-    "lookup_lag": FaultKind(
-        "listed at once, but not found by look-ups for `seconds`", "sight", ("POST",), lasts=True
-    ),
+    "late_visible": FaultKind("converted and answered, but invisible for `seconds`", "sight", ("POST",), lasts=True),
+    "lookup_lag": FaultKind("listed at once, but not found by look-ups for `seconds`", "sight", ("POST",), lasts=True),
 }
 
 

@@ -43,9 +43,7 @@ def list_page(store: Store, settings: Settings, query: ListingQuery, fault: str 
 def _page(store: Store, settings: Settings, query: ListingQuery, rows: int) -> Page:
     # One row more than asked for tells whether there is a next page.
     found = store.find(query.filters, below=query.below, offset=query.offset, limit=rows + 1)
-    link = (
-        next_page_url(settings.link_base, found[rows - 1].id, query.per_page) if len(found) > rows else UNSET
-    )
+    link = next_page_url(settings.link_base, found[rows - 1].id, query.per_page) if len(found) > rows else UNSET
     items = [ConversionDocument.of(conversion, settings.link_base) for conversion in found[:rows]]
     return Page(items=items, meta=PageMeta(count=len(items), links=PageLinks(next_page=link)))
 

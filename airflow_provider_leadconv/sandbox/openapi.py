@@ -57,9 +57,7 @@ def _list_operation() -> dict[str, Any]:
     integer = {"type": "integer", "minimum": 1}
     parameters = [
         _parameter("page", "Page number, from 1. Beyond 50 use `cursor`.", **integer, maximum=MAX_PAGE),
-        _parameter(
-            "per_page", "Conversions on a page.", **integer, maximum=MAX_PER_PAGE, default=DEFAULT_PER_PAGE
-        ),
+        _parameter("per_page", "Conversions on a page.", **integer, maximum=MAX_PER_PAGE, default=DEFAULT_PER_PAGE),
         _parameter(
             "cursor",
             "From the `next_page` link of the page before, byte for byte. With it `page` has no effect.",
@@ -68,8 +66,7 @@ def _list_operation() -> dict[str, Any]:
         ),
     ]
     parameters += [
-        _parameter(name, f"Id of {_FILTERED_BY[name]}.", **integer, maximum=MAX_ID, format="int64")
-        for name in FILTERS
+        _parameter(name, f"Id of {_FILTERED_BY[name]}.", **integer, maximum=MAX_ID, format="int64") for name in FILTERS
     ]
     return {
         "operationId": "list_lead_conversions",

@@ -86,9 +86,7 @@ def parse_query(query: Mapping[str, str]) -> ListingQuery:
         try:
             below = decode_cursor(query["cursor"])
         except ValueError as error:
-            raise invalid_param(
-                "cursor", "must be a cursor from a next_page link", query["cursor"]
-            ) from error
+            raise invalid_param("cursor", "must be a cursor from a next_page link", query["cursor"]) from error
     return ListingQuery(
         per_page=_integer(query, "per_page", MAX_PER_PAGE, DEFAULT_PER_PAGE),
         page=_integer(query, "page", MAX_PAGE, 1),
@@ -106,6 +104,12 @@ def _integer(query: Mapping[str, str], name: str, maximum: int, default: int) ->
     return int(given)
 
 
+def _number(text: str) -> int | float:
+    """:return: an integer if it is one: to JSON Schema 2.0 is as good as 2."""
+    number = float(text)
+    return int(number) if number.is_integer() else number
+
+
 def parse_body(content_type: str, body: bytes) -> ConversionBody:
     """Check a body.
 
@@ -120,11 +124,9 @@ def parse_body(content_type: str, body: bytes) -> ConversionBody:
         )
     try:
         # The standard library's decoder: it keeps integers of any size integers.
-        payload = json.loads(body)
+        payload = json.loads(body, parse_float=_number)
     except ValueError as error:
-        raise simple_error(
-            400, "invalid_payload", "Invalid payload.", "The request body is not valid JSON."
-        ) from error
+        raise simple_error(400, "invalid_payload", "Invalid payload.", "The request body is not valid JSON.") from error
     data = payload.get("data") if isinstance(payload, dict) else None
     if not isinstance(data, dict):
         raise simple_error(
@@ -138,9 +140,7 @@ def parse_body(content_type: str, body: bytes) -> ConversionBody:
 
 def _problems(data: dict[str, Any]) -> list[ErrorDetail]:
     known = ConversionBody.__struct_fields__
-    problems = [
-        field_error("unknown", name, "There is no such attribute.") for name in data if name not in known
-    ]
+    problems = [field_error("unknown", name, "There is no such attribute.") for name in data if name not in known]
     if "lead_id" not in data:
         problems.append(field_error("missing", "lead_id", "The attribute is required."))
     for name in ("lead_id", "owner_id"):
@@ -149,9 +149,7 @@ def _problems(data: dict[str, Any]) -> list[ErrorDetail]:
         if type(value) is not int:
             problems.append(field_error("invalid_type", name, "The attribute must be an integer."))
         elif not 1 <= value <= MAX_ID:
-            problems.append(
-                field_error("incorrect_value", name, "The attribute must be a positive 64-bit integer.")
-            )
+            problems.append(field_error("incorrect_value", name, "The attribute must be a positive 64-bit integer."))
     if not isinstance(data.get("create_deal", True), bool):
         problems.append(field_error("invalid_type", "create_deal", "The attribute must be a boolean."))
     return problems

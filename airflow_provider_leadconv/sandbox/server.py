@@ -152,7 +152,9 @@ class Sandbox:
         await self._server.serve(sockets=[self._socket])
 
     def stop(self) -> None:
-        """Close all connections, requests being worked on included, and stop listening."""
+        """Close all connections, requests being worked on included, and stop listening. Harmless twice."""
+        if not self._thread.is_alive():
+            return
         self._server.should_exit = True
         self._loop.call_soon_threadsafe(self._close_connections)
         self._thread.join(STOP_TIMEOUT)

@@ -49,9 +49,7 @@ class Service:
     :param seed: decides when faults strike.
     """
 
-    def __init__(
-        self, store: Store, settings: Settings, faults: Iterable[Fault | str] = (), *, seed: int = 0
-    ) -> None:
+    def __init__(self, store: Store, settings: Settings, faults: Iterable[Fault | str] = (), *, seed: int = 0) -> None:
         self.store = store
         self.settings = settings
         self.access = Access(settings)
@@ -98,9 +96,7 @@ class Service:
         try:
             if method == "GET":
                 page_fault = strike.named("page")
-                page = list_page(
-                    self.store, settings, parse_query(query), page_fault.name if page_fault else None
-                )
+                page = list_page(self.store, settings, parse_query(query), page_fault.name if page_fault else None)
                 response = answer(200, page, request_id)
             else:
                 conversion = self._convert(grant, parse_body(content_type, body), strike)

@@ -108,11 +108,7 @@ class Store:
         """Ids of the leads that can be converted and have not been."""
         with self._lock:
             self._commit_late()
-            return [
-                lead.id
-                for lead in self._leads.values()
-                if lead.convertible and lead.id not in self._converted
-            ]
+            return [lead.id for lead in self._leads.values() if lead.convertible and lead.id not in self._converted]
 
     @property
     def conversions(self) -> list[Conversion]:
@@ -158,9 +154,7 @@ class Store:
             earlier = self._converted.get(lead_id, ())
             if earlier and not again:
                 position = self._table.position(earlier[-1])
-                raise ConversionRefusedError(
-                    "converted", None if position is None else self._table.record(position)
-                )
+                raise ConversionRefusedError("converted", None if position is None else self._table.record(position))
             lead = self._leads.get(lead_id)
             if lead is None and not earlier:
                 raise ConversionRefusedError("unknown_lead")
@@ -191,9 +185,7 @@ class Store:
         :param seconds: how long from now; for the rest see :meth:`convert`.
         """
         with self._lock:
-            convert = partial(
-                self.convert, lead_id, owner_id=owner_id, create_deal=create_deal, creator_id=creator_id
-            )
+            convert = partial(self.convert, lead_id, owner_id=owner_id, create_deal=create_deal, creator_id=creator_id)
             heapq.heappush(self._late_commits, (self._clock() + seconds, next(self._sequence), convert))
 
     def add_conversion(self, lead_id: int | None = None, visible_after: float = 0.0) -> Conversion:

@@ -119,9 +119,7 @@ class ConversionTable:
         fill["lead_id"](FIRST_LEAD_ID + 7 * (i ^ 42) + n % 7 for i, n in enumerate(noise()))
         kinds = rng.randbytes(count)
         fill["individual_id"](0 if n % 4 == 0 else FIRST_CONTACT_ID + 2 * i for i, n in enumerate(kinds))
-        fill["organization_id"](
-            0 if n % 4 == 1 else FIRST_CONTACT_ID + 2 * i + 1 for i, n in enumerate(kinds)
-        )
+        fill["organization_id"](0 if n % 4 == 1 else FIRST_CONTACT_ID + 2 * i + 1 for i, n in enumerate(kinds))
         fill["deal_id"](0 if n % 3 == 0 else FIRST_DEAL_ID + 3 * i + n % 3 for i, n in enumerate(noise()))
         fill["creator_id"](0 if n < 16 else creators[n % len(creators)] for n in noise())
         fill["created_at"](FIRST_CREATED_AT + SECONDS_BETWEEN * i + n - 128 for i, n in enumerate(noise()))

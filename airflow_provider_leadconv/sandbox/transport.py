@@ -83,9 +83,7 @@ class Distorted(Response):
     async def _start(self, exchange: Exchange, content_length: int) -> None:
         headers = [(name, value) for name, value in self._answer.raw_headers if name != b"content-length"]
         headers.append((b"content-length", b"%d" % content_length))
-        await exchange.send(
-            {"type": "http.response.start", "status": self._answer.status_code, "headers": headers}
-        )
+        await exchange.send({"type": "http.response.start", "status": self._answer.status_code, "headers": headers})
 
 
 class HangUp(Distorted):

@@ -63,6 +63,7 @@ def test_unknown_and_unconvertible_leads(start):
     [
         ({}, "lead_id", "missing"),
         ({"lead_id": True}, "lead_id", "invalid_type"),
+        ({"lead_id": 2.5}, "lead_id", "invalid_type"),
         ({"lead_id": "2"}, "lead_id", "invalid_type"),
         ({"lead_id": None}, "lead_id", "invalid_type"),
         ({"lead_id": 0}, "lead_id", "incorrect_value"),

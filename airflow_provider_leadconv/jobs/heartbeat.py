@@ -8,7 +8,7 @@ from collections.abc import Callable
 INTERVAL = 15.0
 
 
-class Progress:
+class Heartbeat:
     """Decides when it is time for another line.
 
     :param log: where to.

@@ -1,0 +1,212 @@
+"""The bulk conversion operator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from uuid import uuid4
+
+import msgspec
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+
+from airflow_provider_leadconv.api.errors import DuplicateConversionError, InvalidRequestError
+from airflow_provider_leadconv.api.records import as_id
+from airflow_provider_leadconv.failing import permanent_errors_fail
+from airflow_provider_leadconv.hooks.leadconv import DEFAULT_CONN_ID, LeadConversionHook
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_leadconv.api.records import ConversionRequest
+    from airflow_provider_leadconv.jobs.bulk_run import BulkRun
+    from airflow_provider_leadconv.jobs.results import Results
+
+SUMMARY_KEY = "summary"
+"""XCom key of the summary, which is there if the task fails, too."""
+
+MAX_CONCURRENCY = 64
+
+
+class LeadConversionBulkOperator(BaseOperator):
+    """Convert leads, each once, whatever fails meanwhile.
+
+    Conversions cannot be undone. So the operator asks the API first which leads are converted already, sends a request
+    again only if it is certain that the lead is not, and tells for each lead what became of it: ``converted``,
+    ``existing``, ``failed``, ``unknown`` or ``not_attempted``. A retry of the task goes on where the last try ended.
+
+    The token needs the scopes ``read`` and ``write``. Only one run should convert a given lead at a time.
+
+    :param leads: ids, or objects with ``lead_id`` and maybe ``owner_id`` and ``create_deal``: a list, an XComArg, or a
+        template that renders to JSON or to ids separated by commas. (templated)
+    :param leads_path: a file of them instead, wherever ``ObjectStoragePath`` reaches: CSV with a header, JSONL,
+        Parquet, or the results of an earlier run, of which only leads that are not converted are taken. (templated)
+    :param owner_id: owner of what is created, for leads that name none; default: the lead's owner. (templated)
+    :param create_deal: whether a deal is created, for leads that do not say; default: the API's own, true. (templated)
+    :param on_existing: ``skip`` leads that are converted already, or ``fail`` before anything is converted. Later
+        tries skip.
+    :param max_failures: how many leads may end as ``failed`` or ``unknown`` before the task fails: a number if an int,
+        a share if a float from 0 to 1, any number if ``None``.
+    :param fail_fast: stop when there are more failures than ``max_failures``, instead of going on to the last lead.
+    :param concurrency: requests in flight, 1 to 64. The rate is a matter of the connection.
+    :param results_path: file for the results, a line of JSON for each lead in input order. Put ``{{ run_id }}`` into
+        it, and ``{{ ti.map_index }}`` if the task is mapped. (templated)
+    :param limit: take only so many leads. (templated)
+    :param dry_run: convert nothing; the results say ``existing`` or ``would_convert``.
+    :param leadconv_conn_id: id of an Airflow connection of type ``leadconv``. (templated)
+    :return: the numbers, less than 1 KB: ``leads``, ``converted``, ``existing``, ``failed``, ``unknown``,
+        ``not_attempted``, ``would_convert``, ``duplicate``, ``api_calls`` and ``duration_s`` (``look_...``: those
+        before the first conversion), ``results_path``. Also under the XCom key ``summary``, if the task fails, too.
+    :raises AirflowFailException: if a retry cannot help: bad input, token, scope, or only leads the API refuses.
+    :raises LeadsNotConvertedError: if a retry may help.
+    """
+
+    template_fields: Sequence[str] = (
+        "leads",
+        "leads_path",
+        "owner_id",
+        "create_deal",
+        "results_path",
+        "limit",
+        "leadconv_conn_id",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"leads": "json"}
+    ui_color = "#d4ebe6"
+
+    def __init__(
+        self,
+        *,
+        leads: Iterable[Any] | str | None = None,
+        leads_path: str | None = None,
+        owner_id: int | str | None = None,
+        create_deal: bool | str | None = None,
+        on_existing: Literal["skip", "fail"] = "skip",
+        max_failures: float | None = 0,
+        fail_fast: bool = False,
+        concurrency: int = 8,
+        results_path: str | None = None,
+        limit: int | str | None = None,
+        dry_run: bool = False,
+        leadconv_conn_id: str = DEFAULT_CONN_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.leads = leads
+        self.leads_path = leads_path
+        self.owner_id = owner_id
+        self.create_deal = create_deal
+        self.on_existing = _one_of("on_existing", on_existing, ("skip", "fail"))
+        self.max_failures = _failures(max_failures)
+        self.fail_fast = fail_fast
+        self.concurrency = _within("concurrency", concurrency, MAX_CONCURRENCY)
+        self.results_path = results_path
+        self.limit = limit
+        self._dry_run = dry_run  # BaseOperator has a method dry_run
+        self.leadconv_conn_id = leadconv_conn_id
+        self._run: BulkRun | None = None
+
+    @cached_property
+    def hook(self) -> LeadConversionHook:
+        """The hook, made when the task runs."""
+        return LeadConversionHook(leadconv_conn_id=self.leadconv_conn_id)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Convert the leads.
+
+        :return: the numbers; see the class.
+        """
+        from airflow_provider_leadconv.jobs.bulk_run import BulkRun, allowed_failures
+
+        with permanent_errors_fail():
+            leads = self._read_leads()
+            task_instance = context.get("ti")
+            first_try = task_instance is None or task_instance.try_number <= 1
+            allowed = allowed_failures(self.max_failures, len(leads))
+            with self.hook.get_conn() as client:
+                results = self._open_results(task_instance, leads)
+                self._run = run = BulkRun(
+                    client, leads, results, concurrency=self.concurrency, may_follow_killed_run=not first_try
+                )
+                try:
+                    run.run(
+                        precondition=self.on_existing == "fail" and first_try,
+                        dry_run=self._dry_run,
+                        fail_fast=int(allowed) if self.fail_fast else None,
+                    )
+                finally:
+                    numbers = self._tell(run, task_instance)
+        self._judge(run)
+        return numbers
+
+    def on_kill(self) -> None:
+        """Keep what is known; what is in flight ends as ``unknown``. The worker has five seconds left."""
+        if self._run:
+            self._run.kill()
+
+    def _read_leads(self) -> list[ConversionRequest]:
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+        from airflow_provider_leadconv.jobs.lead_files import rows_of_file
+        from airflow_provider_leadconv.jobs.leads import read_leads, rows_of
+
+        limit = None if self.limit in (None, "") else as_id(self.limit, "limit")
+        read = partial(read_leads, owner_id=self.owner_id, create_deal=self.create_deal, limit=limit)
+        if (self.leads is None) == (self.leads_path is None):
+            raise InvalidRequestError("give exactly one of leads and leads_path")
+        if self.leads_path is None:
+            return read(rows_of(self.leads))
+        path = ObjectStoragePath(self.leads_path)
+        with path.open("rb") as file:  # type: ignore[no-untyped-call]  # of universal_pathlib
+            return read(rows_of_file(path.name, file))
+
+    def _open_results(self, task_instance: Any, leads: Sequence[ConversionRequest]) -> Results | None:
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+        from airflow_provider_leadconv.jobs.journal import journal_of
+        from airflow_provider_leadconv.jobs.results import Results
+        from airflow_provider_leadconv.jobs.storage import folder_of
+
+        if self.results_path is None:
+            return None
+        path = ObjectStoragePath(self.results_path)
+        run = str(uuid4())
+        if task_instance is not None:
+            names = (task_instance.dag_id, task_instance.run_id, task_instance.task_id, task_instance.map_index)
+            run = "/".join(map(str, names))
+        return Results(folder_of(path.parent), path.name, journal_of(path), run=run, leads=leads)
+
+    def _tell(self, run: BulkRun, task_instance: Any) -> dict[str, Any]:
+        numbers = {**msgspec.structs.asdict(run.summary), "results_path": self.results_path}
+        self.log.info("%s", ", ".join(f"{name} {value}" for name, value in numbers.items()))
+        if task_instance is not None:
+            task_instance.xcom_push(key=SUMMARY_KEY, value=numbers)
+        return numbers
+
+    def _judge(self, run: BulkRun) -> None:
+        error = run.verdict(self.max_failures)
+        if error is None:
+            return
+        if self.results_path:
+            error.message += f"; all results are in {self.results_path}"
+        if isinstance(error, DuplicateConversionError) or not (run.summary.unknown or run.summary.not_attempted):
+            raise AirflowFailException(str(error)) from error
+        raise error
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+    return value
+
+
+def _within(name: str, value: int, maximum: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= maximum:
+        raise ValueError(f"{name} must be an integer from 1 to {maximum}, got {value!r}")
+    return value
+
+
+def _failures(value: float | None) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and (not is_number or value < 0 or (isinstance(value, float) and value > 1)):
+        raise ValueError(f"max_failures must be an int from 0, a float from 0 to 1, or None, got {value!r}")
+    return value
