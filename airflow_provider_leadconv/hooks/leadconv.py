@@ -186,7 +186,8 @@ class LeadConversionHook(BaseHook):
         return config
 
     def _new_client(self, config: ClientConfig) -> LeadConversionsClient:
-        from airflow_provider_leadconv.api.client import USER_AGENT, LeadConversionsClient
+        from airflow_provider_leadconv.api.client import LeadConversionsClient
+        from airflow_provider_leadconv.api.messages import USER_AGENT
 
         return LeadConversionsClient(
             config,
