@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import platform
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
@@ -32,6 +33,8 @@ class LeadConversionHook(BaseHook):
     Nothing is read or sent before the first call. Its methods share one client, whose requests share one pace.
 
     :param leadconv_conn_id: id of an Airflow connection of type ``leadconv``.
+    :param retry_timeout: repeat a request for so many seconds at most, if that is less than the connection's
+        ``retry_timeout``; but one attempt always has its ``timeout``.
     """
 
     conn_name_attr = "leadconv_conn_id"
@@ -39,9 +42,10 @@ class LeadConversionHook(BaseHook):
     conn_type = CONN_TYPE
     hook_name = HOOK_NAME
 
-    def __init__(self, *, leadconv_conn_id: str = DEFAULT_CONN_ID) -> None:
+    def __init__(self, *, leadconv_conn_id: str = DEFAULT_CONN_ID, retry_timeout: float = math.inf) -> None:
         super().__init__()
         self.leadconv_conn_id = leadconv_conn_id
+        self.retry_timeout = retry_timeout
 
     def get_conn(self) -> LeadConversionsClient:
         """:return: the client, made at the first call.
@@ -52,7 +56,7 @@ class LeadConversionHook(BaseHook):
 
     @cached_property
     def _client(self) -> LeadConversionsClient:
-        return self._new_client(self._read_config())
+        return self._new_client(self._read_config().hurried(self.retry_timeout))
 
     def get_page(
         self, *, page: int | None = None, cursor: str | None = None, per_page: int = 200, **filters: Unpack[Filters]
@@ -184,7 +188,8 @@ class LeadConversionHook(BaseHook):
         return config
 
     def _new_client(self, config: ClientConfig) -> LeadConversionsClient:
-        from airflow_provider_leadconv.api.client import USER_AGENT, LeadConversionsClient
+        from airflow_provider_leadconv.api.client import LeadConversionsClient
+        from airflow_provider_leadconv.api.messages import USER_AGENT
 
         return LeadConversionsClient(
             config,
