@@ -16,9 +16,8 @@ import pytest
 from servers import Server, certificate, closed_port, config, hangs_up, response, says, silent, trickles
 from simulated import TOKEN, page, row
 
-from airflow_provider_leadconv.api.client import USER_AGENT
 from airflow_provider_leadconv.api.errors import ConnectionConfigError, UnknownOutcomeError
-from airflow_provider_leadconv.api.messages import Answer, NoAnswer
+from airflow_provider_leadconv.api.messages import USER_AGENT, Answer, NoAnswer
 from airflow_provider_leadconv.api.records import ConversionRequest
 from airflow_provider_leadconv.api.transport import MAX_BODY, RequestsTransport
 from airflow_provider_leadconv.api.wire import ListQuery, conversion_request, read_conversion
