@@ -169,7 +169,7 @@ class TestIncremental:
 
     def test_unreadable_manifest_is_refused(self, tmp_path):
         (tmp_path / "_manifest.json").write_text("{}")
-        with pytest.raises(InvalidRequestError, match="_manifest.json cannot be read"):
+        with pytest.raises(InvalidRequestError, match=r"_manifest\.json cannot be read"):
             export(account_of(1), tmp_path, incremental=True)
 
     def test_two_runs_at_once(self, tmp_path):
