@@ -90,5 +90,5 @@ def answered(status, body):
     return Answer(status=status, headers={"content-type": "application/json"}, body=json.dumps(body).encode())
 
 
-def selection(created_from=None, created_until=None, **filters):
-    return Selection(query=ListQuery(**filters), created_from=created_from, created_until=created_until)
+def selection(created_from=None, created_until=None, **query):
+    return Selection(query=ListQuery(**query), created_from=created_from, created_until=created_until)
