@@ -7,17 +7,15 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
-from airflow_provider_leadconv import __version__
 from airflow_provider_leadconv.api.config import ClientConfig
 from airflow_provider_leadconv.api.exchange import Counters, Exchange, Result, Send, Steps, Wait
-from airflow_provider_leadconv.api.messages import Answer, NoAnswer, Request
+from airflow_provider_leadconv.api.messages import USER_AGENT, Answer, NoAnswer, Request
 from airflow_provider_leadconv.api.paging import Listing
 from airflow_provider_leadconv.api.records import ConversionRequest, LeadConversion, Page
 from airflow_provider_leadconv.api.transport import RequestsTransport
 from airflow_provider_leadconv.api.wire import ListQuery, conversion_request, read_conversion, read_page
 
 T = TypeVar("T")
-USER_AGENT = f"airflow-provider-leadconv/{__version__}"
 
 
 class Transport(Protocol):

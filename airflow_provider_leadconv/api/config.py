@@ -63,6 +63,11 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
         if isinstance(self.verify, str) and not Path(self.verify).exists():
             raise ConnectionConfigError(f"verify names a CA file that does not exist: {self.verify}")
 
+    def hurried(self, retry_timeout: float) -> ClientConfig:
+        """:return: the same with a ``retry_timeout`` no longer than this, but never below ``timeout``."""
+        retry_timeout = max(self.timeout, min(self.retry_timeout, retry_timeout))
+        return msgspec.structs.replace(self, retry_timeout=retry_timeout)
+
     def __repr__(self) -> str:
         shown = {name: getattr(self, name) for name in self.__struct_fields__ if name not in {"token", "proxy"}}
         return f"ClientConfig({', '.join(f'{name}={value!r}' for name, value in shown.items())})"

@@ -51,7 +51,7 @@ def convert_lead(
                 return _judge_refusal(client, lead, refused, doubt)
             if found:
                 return ConversionOutcome(lead_id=lead.lead_id, outcome=Outcome.CONVERTED, conversion=found)
-    except LeadConversionError as error:
+    except Exception as error:  # whatever it is, such as a secrets backend that fails when the token is read again
         if doubt is None:
             raise
         doubt.__cause__ = error
@@ -78,6 +78,8 @@ def _judge_refusal(
     if found is None and (doubt or refused.code == "already_exists"):
         client.sleep(client.config.settle_time)  # the look-up may lag behind what the refusal knows
         found = look_up(client, lead.lead_id)
+    if found is None and doubt:
+        raise refused  # it may be what an earlier request of ours did that is refused a second time
     if found is None:
         return ConversionOutcome(lead_id=lead.lead_id, outcome=Outcome.FAILED, error=refused)
     outcome = Outcome.CONVERTED if doubt else Outcome.EXISTING

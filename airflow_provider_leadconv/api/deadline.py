@@ -17,6 +17,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import PoolManager
 
+BEFORE_SENDING = "nothing was sent yet"
+"""Note on every error of connecting: names, proxies and the TLS handshake included."""
+
 
 class _DeadlineReader(io.RawIOBase):
     """Reads a socket until a point in time."""
@@ -49,16 +52,23 @@ class _DeadlineResponse(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock))
 
 
-class _DeadlineHTTPConnection(HTTPConnection):
+class _DeadlineConnection(HTTPConnection):
     response_class = _DeadlineResponse
 
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except Exception as error:
+            error.add_note(BEFORE_SENDING)
+            raise
 
-class _DeadlineHTTPSConnection(HTTPSConnection):
-    response_class = _DeadlineResponse
+
+class _DeadlineHTTPSConnection(_DeadlineConnection, HTTPSConnection):
+    pass
 
 
 class _DeadlineHTTPPool(HTTPConnectionPool):
-    ConnectionCls = _DeadlineHTTPConnection
+    ConnectionCls = _DeadlineConnection
 
 
 class _DeadlineHTTPSPool(HTTPSConnectionPool):

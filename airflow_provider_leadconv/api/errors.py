@@ -137,7 +137,7 @@ class UnknownOutcomeError(LeadConversionError):
     """A conversion was sent and nobody knows what became of it: look it up, do not just send it again."""
 
     sent_at: float | None = None
-    """When it was sent, on the clock of the client that sent it."""
+    """When it was sent, on the clock of its client; not earlier than ``timeout`` before the attempt ended."""
 
     remedy = "Look the lead up (GET /v2/lead_conversions?lead_id=...) before converting it again."
 

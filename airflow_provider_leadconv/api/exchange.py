@@ -99,6 +99,7 @@ class Exchange:
         :raises LeadConversionError: what the last attempt came to.
         """
         started: float | None = None
+        failed: LeadConversionError | None = None
         attempts = 0
         renewed = False
         while True:
@@ -106,6 +107,8 @@ class Exchange:
                 yield Wait(delay)
             sent_at, token = self._clock(), self._token
             started = sent_at if started is None else started
+            if failed and sent_at - started + self._config.timeout > self._config.retry_timeout:
+                raise failed  # the wait for a slot took too long
             attempts += 1
             result = yield Send(request, token)
             try:
@@ -120,6 +123,7 @@ class Exchange:
                 if wait is None:
                     raise
                 log.debug("Attempt %d failed, next one in %.1f s: %s", attempts, wait, error)
+                failed = error
                 yield Wait(wait)
 
     def _read(self, request: Request, result: Result, read: Callable[[Answer], T], token: str) -> T:
@@ -131,10 +135,11 @@ class Exchange:
         try:
             return read(result)
         except LeadConversionError:
-            if token.encode() not in result.body:
+            clean = _without(token, result)
+            if clean == result:
                 raise
         # Errors quote answers, and this answer echoes the token: read it once more without.
-        return read(msgspec.structs.replace(result, body=result.body.replace(token.encode(), b"***")))
+        return read(clean)
 
     def _renew(self, used: str) -> Generator[Step, Result, bool]:
         """Whether there is another token than the one just refused."""
@@ -146,7 +151,8 @@ class Exchange:
 
     def _learn(self, error: LeadConversionError, sent_at: float) -> None:
         if isinstance(error, UnknownOutcomeError):
-            error.sent_at = sent_at
+            # An attempt can overrun its timeout: many addresses to try, or a machine that slept.
+            error.sent_at = max(sent_at, self._clock() - self._config.timeout)
         if isinstance(error, RateLimitedError):
             self._pacer.throttled(sent_at)
             with self._lock:
@@ -162,3 +168,8 @@ class Exchange:
             now=datetime.now(UTC),
             jitter=self._jitter(),
         )
+
+
+def _without(token: str, answer: Answer) -> Answer:
+    headers = {name: value.replace(token, "***") for name, value in answer.headers.items()}
+    return msgspec.structs.replace(answer, headers=headers, body=answer.body.replace(token.encode(), b"***"))

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 
 import msgspec
 
+from airflow_provider_leadconv import __version__
+
 PATH = "/v2/lead_conversions"
+USER_AGENT = f"airflow-provider-leadconv/{__version__}"
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from operator import index
+from typing import Any, SupportsIndex
 
 import msgspec
 
@@ -49,9 +50,9 @@ class LeadConversion(msgspec.Struct, frozen=True, kw_only=True):
             return None
         try:
             moment = datetime.fromisoformat(self.created_at_text)
-        except ValueError:
+            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        except (ValueError, OverflowError):  # an offset can push the first or the last day out of the calendar
             return None
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
     def to_json(self) -> bytes:
         """:return: the record on one line of JSON, lossless: every key the API sent, as it sent it."""
@@ -156,12 +157,15 @@ class ConversionOutcome(msgspec.Struct, frozen=True, kw_only=True):
 def as_id(value: object, name: str) -> int:
     """Check an id before it is sent.
 
-    :param value: an int, or a string of decimal digits as templates and SQL drivers give them.
+    :param value: an integer of any type (such as NumPy's), or a string of decimal digits as templates render them.
     :param name: what the error calls it.
     :raises InvalidRequestError: if it is no positive 64-bit integer; a bool is none.
     """
-    number = int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else value
-    if isinstance(number, bool) or not isinstance(number, int):
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        number = int(value)
+    elif isinstance(value, SupportsIndex) and not isinstance(value, bool):
+        number = index(value)
+    else:
         raise InvalidRequestError(f"{name} must be an integer, got {_shown(value)}")
     if not 1 <= number <= MAX_ID:
         raise InvalidRequestError(f"{name} must be between 1 and 2**63-1, got {_shown(value)}")

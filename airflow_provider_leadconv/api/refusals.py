@@ -26,6 +26,7 @@ from airflow_provider_leadconv.api.errors import (
 from airflow_provider_leadconv.api.messages import PATH, Answer, NoAnswer
 
 _EXCERPT = 300
+_MAX_TEXT = 200
 _MAX_SAID = 1000
 
 
@@ -36,17 +37,18 @@ def refusal(method: str, answer: Answer) -> LeadConversionError | None:
     if 200 <= status < 300:
         return None
     errors = _field_errors(content)
+    code = next((error.code for error in errors if error.code), None)
     said = ("; ".join(map(str, errors))[:_MAX_SAID] or _excerpt(answer.body)).rstrip(".")
     disguise = f" in a {answer.status}" if status != answer.status else ""
-    return _class_for(method, answer, status)(
+    return _class_for(method, answer, status, code)(
         f"the API answered {status}{disguise}: {said}",
         status=status,
-        code=next((error.code for error in errors if error.code), None),
+        code=code,
         field_errors=errors,
         request_id=_request_id(answer, content),
         method=method,
         path=PATH,
-        retry_after=answer.headers.get("retry-after"),
+        retry_after=_text(answer.headers.get("retry-after")),
     )
 
 
@@ -81,10 +83,10 @@ def _excerpt(body: bytes) -> str:
 def _request_id(answer: Answer, content: object = None) -> str | None:
     """The server's id of the request: ``meta.logref``, or the header that repeats it."""
     logref = _get(_get(content, "meta"), "logref")
-    return logref if isinstance(logref, str) else answer.headers.get("x-request-id")
+    return _text(logref if isinstance(logref, str) else answer.headers.get("x-request-id"))
 
 
-def _class_for(method: str, answer: Answer, status: int) -> type[LeadConversionError]:
+def _class_for(method: str, answer: Answer, status: int, code: str | None) -> type[LeadConversionError]:
     throttled = status == 429 or (status == 404 and b"/429.json" in answer.body)
     contradictory = status != answer.status
     # A 409 may be throttling or a conflict; a 3xx, 408 or 5xx of a gateway may hide a request that went through.
@@ -96,9 +98,12 @@ def _class_for(method: str, answer: Answer, status: int) -> type[LeadConversionE
         return RateLimitedError
     if status >= 500 or status == 408:
         return UnavailableError
+    if method == "GET" and status == 404 and code != "not_found":
+        return ConnectionConfigError  # there is no such path on this host
     return _ANSWERED.get(status, ConnectionConfigError if status < 400 else InvalidRequestError)
 
 
+_FAILURES = frozenset(map(str, range(400, 600)))
 _ANSWERED: dict[int, type[LeadConversionError]] = {
     401: AuthenticationError,
     403: PermissionDeniedError,
@@ -112,24 +117,26 @@ def _true_status(status: int, content: object) -> int:
         return status
     if _field_errors(content) or _get(content, "error") is not None:
         named = _get(content, "status") or str(_get(_get(content, "meta"), "http_status"))[:3]
-        return int(named) if str(named).isdigit() and int(named) >= 400 else 500
+        return int(named) if str(named) in _FAILURES else 500
     return status
 
 
 def _field_errors(content: object) -> tuple[FieldError, ...]:
     entries = _get(content, "errors")
-    if not isinstance(entries, list):
-        return ()
-    texts = [_get(entry, "error") for entry in entries]
-    return tuple(
-        FieldError(**{name: _text(text.get(name)) for name in FieldError.__struct_fields__})
-        for text in texts
-        if isinstance(text, dict)
-    )
+    errors: list[FieldError] = []
+    room = _MAX_SAID
+    for entry in entries if isinstance(entries, list) else ():
+        texts = {name: _text(_get(_get(entry, "error"), name)) for name in FieldError.__struct_fields__}
+        room -= sum(map(len, filter(None, texts.values())))
+        if errors and room < 0:
+            break
+        if any(texts.values()):
+            errors.append(FieldError(**texts))
+    return tuple(errors)
 
 
 def _text(value: object) -> str | None:
-    return None if value is None else str(value)[:_EXCERPT]
+    return None if value is None else str(value)[:_MAX_TEXT]
 
 
 def _get(content: object, key: str) -> Any:
@@ -139,5 +146,5 @@ def _get(content: object, key: str) -> Any:
 def _json(body: bytes) -> object:
     try:
         return msgspec.json.decode(body)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None

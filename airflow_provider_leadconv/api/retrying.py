@@ -42,22 +42,21 @@ def retry_delay(
             return None
     elif not isinstance(error, UnavailableError):
         return None
-    delay = _asked_for(error.retry_after, now)
-    if delay is None:
-        delay = jitter * min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(attempts, 16))
+    backoff = jitter * min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(attempts, 16))
+    delay = max(backoff, _asked_for(error.retry_after, now))
     return delay if elapsed + delay + timeout <= retry_timeout else None
 
 
-def _asked_for(retry_after: str | None, now: datetime) -> float | None:
-    """Seconds of a ``Retry-After`` header, which is a number or an HTTP date. The API documents none."""
+def _asked_for(retry_after: str | None, now: datetime) -> float:
+    """Seconds of a ``Retry-After`` header, which is a number or an HTTP date; 0 if there is none, or nonsense."""
     if retry_after is None:
-        return None
+        return 0.0
     try:
         seconds = float(retry_after)
     except ValueError:
         try:
             date = parsedate_to_datetime(retry_after)
-        except ValueError:
-            return None
+        except (ValueError, OverflowError):
+            return 0.0
         seconds = (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds()
-    return max(0.0, seconds) if seconds == seconds else None  # NaN is no number of seconds
+    return seconds if seconds > 0 else 0.0  # NaN is not above 0 either

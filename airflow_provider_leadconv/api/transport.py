@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import threading
 from collections.abc import Iterator
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
@@ -12,34 +11,44 @@ from typing import Self
 
 import requests
 from urllib3 import Timeout
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError, ReadTimeoutError
+from urllib3.exceptions import ProxyError, ReadTimeoutError
 
 from airflow_provider_leadconv.api.config import ClientConfig
-from airflow_provider_leadconv.api.deadline import DeadlineAdapter
+from airflow_provider_leadconv.api.deadline import BEFORE_SENDING, DeadlineAdapter
 from airflow_provider_leadconv.api.errors import ConnectionConfigError
 from airflow_provider_leadconv.api.messages import Answer, NoAnswer, Request
 
 # A page of 200 conversions has about 100 kB. What is larger is no answer of this API, and is not read to its end.
 MAX_BODY = 16 * 1024 * 1024
 _CHUNK = 64 * 1024
+# Idle connections kept; threads beyond so many open and close one for each request.
+_CONNECTIONS = 64
+# A host that does not speak TLS, and a CA file without certificates. Other failures of a handshake may pass.
+_TLS_SET_UP_WRONG = {"WRONG_VERSION_NUMBER", "NO_CERTIFICATE_OR_CRL_FOUND"}
+# What requests finds wrong with a host or a proxy, before it connects.
+_UNUSABLE = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidProxyURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+)
 
 
 class RequestsTransport:
     """Keeps connections alive, follows no redirect, and sends the token nowhere but to the configured host.
 
-    Threads may share it: each gets a session of its own.
+    Threads may share it, and with it connections: nothing of its session changes once it is made.
 
     :param config: where to and how long.
     :param user_agent: the API refuses requests without one.
+    :raises ConnectionConfigError: if the environment names a CA file that does not exist.
     """
 
     def __init__(self, config: ClientConfig, user_agent: str) -> None:
         self._config = config
         self._user_agent = user_agent
         self._timeout = Timeout(total=config.timeout)
-        self._local = threading.local()
-        self._sessions: list[requests.Session] = []
-        self._lock = threading.Lock()
+        self._session = self._new_session()
 
     def __call__(self, request: Request, token: str) -> Answer | NoAnswer:
         """Make one attempt.
@@ -49,15 +58,14 @@ class RequestsTransport:
         headers = {"Authorization": f"Bearer {token}"}
         if request.body is not None:
             headers["Content-Type"] = "application/json"
-        session = self._session()
-        prepared = session.prepare_request(
-            requests.Request(request.method, self._config.base_url, headers=headers, data=request.body)
-        )
-        # Set after the preparation, which would normalise the escapes of a cursor.
-        prepared.url = self._config.base_url.rstrip("/") + request.target
         try:
+            prepared = self._session.prepare_request(
+                requests.Request(request.method, self._config.base_url, headers=headers, data=request.body)
+            )
+            # Set after the preparation, which would normalise the escapes of a cursor.
+            prepared.url = self._config.base_url.rstrip("/") + request.target
             # Timeout(total=...) bounds connecting and answering together; the stubs of requests do not know it.
-            with session.send(
+            with self._session.send(
                 prepared,
                 stream=True,
                 timeout=self._timeout,  # type: ignore[arg-type]
@@ -75,10 +83,7 @@ class RequestsTransport:
 
     def close(self) -> None:
         """Close all connections."""
-        with self._lock:
-            for session in self._sessions:
-                session.close()
-            self._sessions.clear()
+        self._session.close()
 
     def __enter__(self) -> Self:
         return self
@@ -88,16 +93,8 @@ class RequestsTransport:
     ) -> None:
         self.close()
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = self._local.session = self._new_session()
-            with self._lock:
-                self._sessions.append(session)
-        return session
-
     def _new_session(self) -> requests.Session:
-        session = requests.Session()
+        session = _Session()
         proxies = {"http": self._config.proxy, "https": self._config.proxy} if self._config.proxy else {}
         # The environment is asked once, not for every request; and a .netrc cannot replace our Authorization.
         settings = session.merge_environment_settings(
@@ -110,8 +107,8 @@ class RequestsTransport:
         session.proxies.update(settings["proxies"])
         session.verify = settings["verify"]
         session.headers.update({"Accept": "application/json", "Accept-Language": "en", "User-Agent": self._user_agent})
-        session.mount("http://", DeadlineAdapter())
-        session.mount("https://", DeadlineAdapter())
+        session.mount("http://", DeadlineAdapter(pool_maxsize=_CONNECTIONS))
+        session.mount("https://", DeadlineAdapter(pool_maxsize=_CONNECTIONS))
         return session
 
     def _no_answer(self, error: OSError) -> NoAnswer:
@@ -122,14 +119,20 @@ class RequestsTransport:
             if isinstance(cause, ssl.SSLCertVerificationError):
                 reason = f"the certificate of {host} is not trusted: {cause.verify_message}"
                 return NoAnswer(sent=False, reason=reason, misconfigured=True)
-            if isinstance(cause, ConnectTimeoutError | NewConnectionError | ProxyError):
-                via = " through the proxy" if isinstance(cause, ProxyError) else ""
-                return NoAnswer(sent=False, reason=f"no connection to {host}{via}: {reason}")
-        if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidProxyURL):
-            return NoAnswer(sent=False, reason=f"no usable URL: {reason}", misconfigured=True)
+        if any(BEFORE_SENDING in getattr(cause, "__notes__", ()) for cause in causes):
+            via = " through the proxy" if any(isinstance(cause, ProxyError) for cause in causes) else ""
+            wrong = getattr(causes[-1], "reason", None) in _TLS_SET_UP_WRONG or "407 Proxy Authentication" in reason
+            return NoAnswer(sent=False, reason=f"no connection to {host}{via}: {reason}", misconfigured=wrong)
+        if isinstance(error, _UNUSABLE):
+            return NoAnswer(sent=False, reason=f"no usable host or proxy: {reason}", misconfigured=True)
         if any(isinstance(cause, ReadTimeoutError | TimeoutError) for cause in causes):
             return NoAnswer(sent=True, reason=f"no whole answer from {host} within {self._config.timeout:g} s")
         return NoAnswer(sent=True, reason=f"the connection to {host} broke before the whole answer came: {reason}")
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """There is none. ``requests`` would read the whole body of a redirect, even if it is not to follow it."""
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

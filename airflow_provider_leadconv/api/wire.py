@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypedDict, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -98,7 +98,13 @@ def read_page(answer: Answer, query: ListQuery) -> Page:
     :raises LeadConversionError: of the class that fits what the server said.
     :raises InvalidResponseError: if the page is unreadable, lacks its items, or contradicts its own count.
     """
-    envelope = _read("GET", answer, _decode_page)
+    try:
+        envelope = _read("GET", answer, _decode_page)
+    except InvalidRequestError as error:
+        # Whether a look-up that finds nothing gets an empty page or a 404 is not documented.
+        if error.code == "not_found" and error.status == 404 and query.filters and query.cursor is None:
+            return Page(conversions=[])
+        raise
     conversions = envelope.conversions
     count = envelope.meta.count if envelope.meta else None
     if count is not None and (count > 0 if not conversions else count < len(conversions)):
@@ -171,8 +177,9 @@ def _read(method: str, answer: Answer, decode: Callable[[bytes], _T]) -> _T:
     """Decode a 2xx; anything else, and a 2xx that is not what was asked for, becomes the error it stands for."""
     if 200 <= answer.status < 300:
         try:
+            answer.body.decode()  # msgspec does not look into what it keeps raw
             return decode(answer.body)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             problem = f"an unreadable body ({error})"
     else:
         problem = "no success"
@@ -184,7 +191,8 @@ def _next_cursor(answer: Answer, meta: _Meta | None) -> str | None:
     link = meta.links.next_page if meta and meta.links else None
     if not link:
         return None
-    for pair in urlsplit(link).query.split("&") if isinstance(link, str) else ():
+    query = link.partition("#")[0].partition("?")[2] if isinstance(link, str) else ""
+    for pair in query.split("&"):
         name, _, value = pair.partition("=")
         if name == "cursor" and value:
             return value

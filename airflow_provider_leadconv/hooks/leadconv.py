@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import platform
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
@@ -14,7 +15,7 @@ from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
 from airflow_provider_leadconv.api.config import ClientConfig
 from airflow_provider_leadconv.api.errors import InvalidRequestError, LeadConversionError
-from airflow_provider_leadconv.api.records import ConversionRequest
+from airflow_provider_leadconv.api.records import ConversionRequest, as_id
 from airflow_provider_leadconv.api.wire import Filters, ListQuery
 from airflow_provider_leadconv.connection_form import CONN_TYPE, EXTRA_FIELDS, HOOK_NAME, UI_FIELD_BEHAVIOUR
 from airflow_provider_leadconv.hooks.connection import config_from_connection
@@ -32,6 +33,8 @@ class LeadConversionHook(BaseHook):
     Nothing is read or sent before the first call. Its methods share one client, whose requests share one pace.
 
     :param leadconv_conn_id: id of an Airflow connection of type ``leadconv``.
+    :param retry_timeout: repeat a request for so many seconds at most, if that is less than the connection's
+        ``retry_timeout``; but one attempt always has its ``timeout``.
     """
 
     conn_name_attr = "leadconv_conn_id"
@@ -39,9 +42,10 @@ class LeadConversionHook(BaseHook):
     conn_type = CONN_TYPE
     hook_name = HOOK_NAME
 
-    def __init__(self, *, leadconv_conn_id: str = DEFAULT_CONN_ID) -> None:
+    def __init__(self, *, leadconv_conn_id: str = DEFAULT_CONN_ID, retry_timeout: float = math.inf) -> None:
         super().__init__()
         self.leadconv_conn_id = leadconv_conn_id
+        self.retry_timeout = retry_timeout
 
     def get_conn(self) -> LeadConversionsClient:
         """:return: the client, made at the first call.
@@ -52,7 +56,7 @@ class LeadConversionHook(BaseHook):
 
     @cached_property
     def _client(self) -> LeadConversionsClient:
-        return self._new_client(self._read_config())
+        return self._new_client(self._read_config().hurried(self.retry_timeout))
 
     def get_page(
         self, *, page: int | None = None, cursor: str | None = None, per_page: int = 200, **filters: Unpack[Filters]
@@ -87,7 +91,8 @@ class LeadConversionHook(BaseHook):
         :param after_id: id of a conversion, of the last one that was seen, say; 0 for all.
         :raises LeadConversionError: of the class that says what to do about it.
         """
-        return itertools.takewhile(lambda conversion: conversion.id > after_id, self.list_conversions())
+        floor = as_id(after_id, "after_id") if after_id else 0
+        return itertools.takewhile(lambda conversion: conversion.id > floor, self.list_conversions())
 
     def get_conversion(self, **filters: Unpack[Filters]) -> LeadConversion | None:
         """Look one conversion up.
@@ -97,9 +102,10 @@ class LeadConversionHook(BaseHook):
         :raises InvalidRequestError: if not exactly one of the four is given.
         :raises LeadConversionError: of the class that says what to do about it.
         """
-        if len(filters) != 1 or "creator_id" in filters or None in filters.values():
+        query = ListQuery(per_page=1, **filters)
+        if len(query.filters) != 1 or "creator_id" in query.filters:
             raise InvalidRequestError("give exactly one of lead_id, individual_id, organization_id and deal_id")
-        return self.get_conn().find(ListQuery(per_page=1, **filters))
+        return self.get_conn().find(query)
 
     def convert_lead(
         self, lead_id: int | str, *, owner_id: int | None = None, create_deal: bool | None = None
@@ -177,12 +183,13 @@ class LeadConversionHook(BaseHook):
 
     def _read_config(self) -> ClientConfig:
         connection = self.get_connection(self.leadconv_conn_id)
-        config = config_from_connection(connection, connection.extra_dejson)
+        config = config_from_connection(connection)
         mask_secret(config.token)
         return config
 
     def _new_client(self, config: ClientConfig) -> LeadConversionsClient:
-        from airflow_provider_leadconv.api.client import USER_AGENT, LeadConversionsClient
+        from airflow_provider_leadconv.api.client import LeadConversionsClient
+        from airflow_provider_leadconv.api.messages import USER_AGENT
 
         return LeadConversionsClient(
             config,

@@ -41,10 +41,20 @@ class LogReader:
     """One walk from the newest conversion down to the floor of the last walk's window.
 
     :param window: what the last walk left; the default takes the whole log.
+    :param window_rows: the window it leaves has at least so many rows below the mark.
+    :param window_time: and every row created so shortly before the mark's row, or later; ``None``: only those.
     """
 
-    def __init__(self, window: Window | None = None) -> None:
+    def __init__(
+        self,
+        window: Window | None = None,
+        *,
+        window_rows: int = WINDOW_ROWS,
+        window_time: timedelta | None = WINDOW_TIME,
+    ) -> None:
         self._last = window or Window()
+        self._least_rows = window_rows
+        self._window_time = window_time
         self._taken = frozenset(self._last.ids)
         self._mark = 0
         self._newest_time: datetime | None = None
@@ -71,7 +81,7 @@ class LogReader:
     @property
     def is_settled(self) -> bool:
         """Whether the walk is so far below its window that :meth:`window` will not change any more."""
-        return len(self._read) > self._window_rows + WINDOW_ROWS
+        return len(self._read) > self._window_rows + self._least_rows
 
     def window(self) -> Window:
         """What the next walk has to know. True only after a whole walk: :attr:`finished`, or the listing ended.
@@ -91,10 +101,10 @@ class LogReader:
         if self.is_settled:
             return  # a page's worth of older rows: the window ends above them
         self._read.append(row.id)
-        if len(self._read) <= WINDOW_ROWS + 1 or self._is_recent(row):
+        if len(self._read) <= self._least_rows + 1 or self._is_recent(row):
             self._window_rows = len(self._read)
 
     def _is_recent(self, row: LeadConversion) -> bool:
-        if self._newest_time is None or row.created_at is None:
+        if self._window_time is None or self._newest_time is None or row.created_at is None:
             return False
-        return row.created_at >= self._newest_time - WINDOW_TIME
+        return row.created_at >= self._newest_time - self._window_time

@@ -1,0 +1,145 @@
+"""Wait in a DAG until leads are converted."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
+
+from airflow_provider_leadconv.api.errors import LeadConversionError
+from airflow_provider_leadconv.failing import permanent_errors_fail
+from airflow_provider_leadconv.hooks.leadconv import DEFAULT_CONN_ID, LeadConversionHook
+from airflow_provider_leadconv.jobs.waiting import Waiting, Watch, read_lead_ids
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+PROGRESS_INTERVAL = 60.0
+
+
+class LeadConversionSensor(BaseSensorOperator):
+    """Wait until a lead, or every lead of a list, is converted; by whom and how does not matter.
+
+    Returns the conversion as a dict of plain JSON types, or the list of them in the order asked for, repeated ids once.
+
+    A poke costs one request, and another for each 200 conversions since the last one if it waits for several leads. In
+    mode ``reschedule`` nothing is remembered between pokes: a poke for several leads reads the newest page and looks
+    up the others until one is not converted, one request a lead at the most.
+
+    An error that only time can mend is logged and waited out. While it lasts, mode ``reschedule`` keeps its worker
+    slot, as what counts the failures is the process.
+
+    :param lead_id: id of a lead, or a list of them; templated.
+    :param leadconv_conn_id: id of an Airflow connection of type ``leadconv``; templated.
+    :param max_consecutive_failures: how many checks in a row may fail before the task does, with the last error; it is
+        retried then, and never skipped. Not counted with ``silent_fail``.
+    :param kwargs: as of every sensor: ``poke_interval``, ``timeout``, ``mode``, ``soft_fail``.
+    :raises AirflowFailException: if waiting cannot help: the connection, the token, the permission, or ``lead_id`` is
+        wrong.
+    :raises AirflowSensorTimeout: after ``timeout`` seconds.
+    """
+
+    template_fields: Sequence[str] = ("lead_id", "leadconv_conn_id")
+    ui_color = "#d9ead3"
+
+    def __init__(
+        self,
+        *,
+        lead_id: int | str | Sequence[int | str],
+        leadconv_conn_id: str = DEFAULT_CONN_ID,
+        max_consecutive_failures: int = 10,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.lead_id = lead_id
+        self.leadconv_conn_id = leadconv_conn_id
+        self.max_consecutive_failures = max_consecutive_failures
+        self._failures = 0
+        self._told_at = -PROGRESS_INTERVAL
+
+    @cached_property
+    def hook(self) -> LeadConversionHook:
+        """The hook. A check is repeated no longer than until the next one is due."""
+        return LeadConversionHook(leadconv_conn_id=self.leadconv_conn_id, retry_timeout=self.poke_interval)
+
+    @property
+    def reschedule(self) -> bool:
+        """Whether to give the worker slot back between pokes. Not while checks fail: the process counts them."""
+        return self.mode == "reschedule" and self._failures == 0
+
+    def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002
+        """Check once."""
+        try:
+            with permanent_errors_fail():
+                self._check()
+        except LeadConversionError as error:
+            self._tolerate(error)
+            return PokeReturnValue(is_done=False)
+        self._failures = 0
+        self._tell_progress()
+        return PokeReturnValue(is_done=not self._watch.pending, xcom_value=self._result)
+
+    @cached_property
+    def _lead_ids(self) -> tuple[list[int], bool]:
+        return read_lead_ids(self.lead_id)
+
+    @cached_property
+    def _watch(self) -> Watch:
+        return Watch(self._lead_ids[0])
+
+    @cached_property
+    def _waiting(self) -> Waiting:
+        waiting = Waiting()
+        waiting.add(self._watch)
+        return waiting
+
+    @property
+    def _result(self) -> Any:
+        found = [conversion.to_dict() for conversion in self._watch.conversions]
+        return found if self._lead_ids[1] else next(iter(found), None)
+
+    def _check(self) -> None:
+        """Look for the pending leads: one by itself, several in what is new in the log."""
+        if len(self._watch.pending) == 1:
+            self._look_up(self._watch.pending)
+        elif self._watch.pending:
+            self._read_log()
+            self._look_up(self._waiting.unchecked)
+
+    def _read_log(self) -> None:
+        client = self.hook.get_conn()
+        reading = self._waiting.read_log()
+        try:
+            query = next(reading)
+            while True:
+                query = reading.send(client.get_page(query))
+        except StopIteration:
+            pass
+
+    def _look_up(self, lead_ids: list[int]) -> None:
+        if self.reschedule:
+            # One that is not converted is all there is to know. In random order it is soon met.
+            random.shuffle(lead_ids)
+        for lead_id in lead_ids:
+            found = self.hook.get_conversion(lead_id=lead_id)
+            self._waiting.looked_up(lead_id, found)
+            if found is None and self.reschedule:
+                return
+
+    def _tolerate(self, error: LeadConversionError) -> None:
+        self._failures += 1
+        count = f"check {self._failures} in a row failed"
+        if not self.silent_fail and self._failures > self.max_consecutive_failures:
+            self.log.error("%s, more than max_consecutive_failures=%d", count, self.max_consecutive_failures)
+            raise error
+        self.log.warning("%s, waiting on: %s", count, error)
+
+    def _tell_progress(self) -> None:
+        now = time.monotonic()
+        if now - self._told_at >= PROGRESS_INTERVAL:
+            self._told_at = now
+            self.log.info("%s", self._watch.progress)

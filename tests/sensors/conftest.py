@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_provider_leadconv.sandbox import Sandbox
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> None:
+    """The sandbox has no rate limit, so do not feel for one."""
+    monkeypatch.setattr("airflow_provider_leadconv.api.pacing._START", 1000.0)
+    extra = {"timeout": 2, "settle_time": 0.1, "requests_per_second": 1000}
+    monkeypatch.setenv("AIRFLOW_CONN_LEADCONV_DEFAULT", json.dumps({**sandbox.connection, "extra": extra}))

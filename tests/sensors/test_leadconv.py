@@ -1,0 +1,210 @@
+"""The sensor, in every mode, through Airflow's task runner and against the sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Timer
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
+
+from airflow_provider_leadconv.api.errors import InvalidRequestError, UnavailableError
+from airflow_provider_leadconv.sandbox import Sandbox
+from airflow_provider_leadconv.sensors.leadconv import LeadConversionSensor
+from tests.sensors.driver import MODES, Wait
+
+pytestmark = pytest.mark.usefixtures("sandbox")
+
+
+@pytest.fixture(params=MODES)
+def wait(request: pytest.FixtureRequest) -> Wait:
+    return Wait(request.param)
+
+
+def soon(act: Callable[..., Any], *args: Any) -> None:
+    Timer(0.3, act, args).start()
+
+
+def test_one_converted_lead_gives_its_conversion(sandbox: Sandbox, wait: Wait) -> None:
+    conversion = sandbox.conversions[7]
+    assert wait(lead_id=conversion["lead_id"]).value == conversion
+
+
+def test_a_list_gives_a_list_in_the_order_asked_for_each_lead_once(sandbox: Sandbox, wait: Wait) -> None:
+    newest, oldest = sandbox.conversions[0], sandbox.conversions[-1]
+    lead_ids = [oldest["lead_id"], newest["lead_id"], oldest["lead_id"]]
+    assert wait(lead_id=lead_ids).value == [oldest, newest]
+
+
+def test_a_list_of_one_gives_a_list(sandbox: Sandbox, wait: Wait) -> None:
+    assert wait(lead_id=[sandbox.conversions[0]["lead_id"]]).value == [sandbox.conversions[0]]
+
+
+def test_no_leads_at_all_are_all_converted(wait: Wait) -> None:
+    assert wait(lead_id=[]).value == []
+
+
+@pytest.mark.parametrize(
+    ("template", "is_list"),
+    [
+        ("{{ params.lead }}", False),
+        ("[{{ params.lead }}]", True),
+        ("{{ [params.lead] }}", True),
+        ("{{ [params.lead | string] }}", True),
+    ],
+)
+def test_templates(sandbox: Sandbox, wait: Wait, template: str, is_list: bool) -> None:
+    conversion = sandbox.conversions[3]
+    value = wait(lead_id=template, params={"lead": conversion["lead_id"]}).value
+    assert value == ([conversion] if is_list else conversion)
+
+
+def test_waits_until_the_lead_is_converted(sandbox: Sandbox, wait: Wait) -> None:
+    lead_id = sandbox.leads[0]
+    soon(sandbox.add_conversion, lead_id)
+    run = wait(lead_id=lead_id)
+    assert run.state == "success"
+    assert run.value == sandbox.conversions[0]
+
+
+def test_waits_for_the_last_of_a_list(sandbox: Sandbox, wait: Wait) -> None:
+    converted, *pending = sandbox.conversions[5]["lead_id"], *sandbox.leads[:3]
+    for lead_id in pending:
+        soon(sandbox.add_conversion, lead_id)
+    run = wait(lead_id=[converted, *pending])
+    assert [conversion["lead_id"] for conversion in run.value] == [converted, *pending]
+
+
+def test_timeout(sandbox: Sandbox, wait: Wait) -> None:
+    run = wait(lead_id=sandbox.leads[0], timeout=0.2, retries=3)
+    assert run.state == "failed"
+    assert isinstance(run.error, AirflowSensorTimeout)
+
+
+def test_timeout_skips_with_soft_fail(sandbox: Sandbox, wait: Wait) -> None:
+    assert wait(lead_id=sandbox.leads[0], timeout=0.2, soft_fail=True).state == "skipped"
+
+
+@pytest.mark.parametrize("lead_id", ["many", "[1, 'two']", "[1", True, 0, 2**63, 1.5, None, {"lead_id": 1}])
+def test_what_is_no_lead_id_fails_at_once(wait: Wait, lead_id: Any) -> None:
+    run = wait(lead_id=lead_id, retries=3)
+    assert run.state == "failed"
+    assert isinstance(run.error, AirflowFailException)
+    assert isinstance(run.error.__cause__, InvalidRequestError)
+    assert "lead_id" in str(run.error)
+
+
+def test_a_refused_token_fails_at_once(sandbox: Sandbox, wait: Wait) -> None:
+    sandbox.revoke_token(sandbox.token)
+    run = wait(lead_id=sandbox.leads[0], retries=3)
+    assert run.state == "failed"
+    assert "access token" in str(run.error)
+    assert sandbox.token not in str(run.error)
+
+
+def test_a_token_refused_while_waiting_fails_at_once(sandbox: Sandbox, wait: Wait) -> None:
+    soon(sandbox.revoke_token, sandbox.token)
+    run = wait(lead_id=sandbox.leads[0], retries=3)
+    assert run.state == "failed"
+    assert isinstance(run.error, AirflowFailException)
+    assert "access token" in str(run.error)
+
+
+def test_a_permanent_error_skips_with_soft_fail(sandbox: Sandbox, wait: Wait) -> None:
+    soon(sandbox.revoke_token, sandbox.token)
+    assert wait(lead_id=sandbox.leads[0], soft_fail=True).state == "skipped"
+
+
+@pytest.mark.parametrize("fault", ["error_500", "throttle_429", "throttle_404", "html_200", "drop_before"])
+def test_what_time_can_mend_is_waited_out(sandbox: Sandbox, wait: Wait, fault: str) -> None:
+    sandbox.faults = [f"{fault},times=4"]
+    lead_id = sandbox.conversions[0]["lead_id"]
+    assert wait(lead_id=lead_id).value == sandbox.conversions[0]
+
+
+@pytest.mark.parametrize("soft_fail", [False, True])
+def test_too_many_failures_in_a_row_are_retried_by_airflow(sandbox: Sandbox, wait: Wait, soft_fail: bool) -> None:
+    sandbox.faults = ["error_503"]
+    run = wait(lead_id=sandbox.leads[0], max_consecutive_failures=2, retries=1, soft_fail=soft_fail)
+    assert run.state == "up_for_retry"
+    assert isinstance(run.error, UnavailableError)
+    assert run.error.status == 503
+    assert len(sandbox.requests) == 3
+
+
+def test_silent_fail_counts_no_failures(sandbox: Sandbox, wait: Wait) -> None:
+    sandbox.faults = ["error_503"]
+    run = wait(lead_id=sandbox.leads[0], max_consecutive_failures=0, silent_fail=True, timeout=0.5)
+    assert isinstance(run.error, AirflowSensorTimeout)
+
+
+def test_an_answered_check_starts_the_count_afresh(sandbox: Sandbox) -> None:
+    sensor = LeadConversionSensor(task_id="wait", lead_id=sandbox.leads[0], max_consecutive_failures=1, poke_interval=0)
+    for _ in range(3):
+        sandbox.faults = ["error_500,times=1"]
+        assert not sensor.poke({})
+        assert not sensor.poke({})
+
+
+def test_reschedule_keeps_its_process_only_while_checks_fail(sandbox: Sandbox) -> None:
+    sensor = LeadConversionSensor(task_id="wait", lead_id=sandbox.leads[0], mode="reschedule", poke_interval=0)
+    sandbox.faults = ["error_500,times=1"]
+    assert sensor.reschedule
+    sensor.poke({})
+    assert not sensor.reschedule
+    sensor.poke({})
+    assert sensor.reschedule
+
+
+def test_one_lead_costs_one_request_a_poke(sandbox: Sandbox) -> None:
+    sensor = LeadConversionSensor(task_id="wait", lead_id=sandbox.leads[0], mode="poke")
+    for poke in range(3):
+        sensor.poke({})
+        assert len(sandbox.requests) == poke + 1
+
+
+@pytest.mark.parametrize(("new", "pages"), [(0, 1), (90, 1), (290, 2), (1000, 6)])
+def test_many_leads_cost_the_pages_of_new_conversions(sandbox: Sandbox, new: int, pages: int) -> None:
+    leads = sandbox.add_leads(50)
+    for _ in range(400):
+        sandbox.add_conversion()
+    sensor = LeadConversionSensor(task_id="wait", lead_id=leads, mode="poke")
+    sensor.poke({})
+    sandbox.add_conversion(leads[0])
+    for _ in range(new):
+        sandbox.add_conversion()
+    sandbox.clear_requests()
+    assert not sensor.poke({})
+    assert sensor._watch.progress == "1 of 50 leads are converted"
+    assert len(sandbox.requests) == pages
+
+
+def test_few_leads_are_looked_up_when_there_is_much_to_read(sandbox: Sandbox) -> None:
+    leads = sandbox.add_leads(3)
+    for _ in range(400):
+        sandbox.add_conversion()
+    sensor = LeadConversionSensor(task_id="wait", lead_id=leads, mode="poke")
+    sensor.poke({})
+    sandbox.add_conversion(leads[1])
+    for _ in range(3000):
+        sandbox.add_conversion()
+    sandbox.clear_requests()
+    assert not sensor.poke({})
+    assert sensor._watch.pending == [leads[0], leads[2]]
+    assert len(sandbox.requests) == 4
+
+
+def test_reschedule_stops_at_the_first_lead_that_is_not_converted(sandbox: Sandbox) -> None:
+    for _ in range(300):
+        sandbox.add_conversion()
+    sensor = LeadConversionSensor(task_id="wait", lead_id=sandbox.add_leads(50), mode="reschedule")
+    assert not sensor.poke({})
+    assert len(sandbox.requests) == 2
+
+
+def test_progress_is_told_once_a_minute(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    sensor = LeadConversionSensor(task_id="wait", lead_id=[sandbox.leads[0], sandbox.conversions[0]["lead_id"]])
+    for _ in range(3):
+        sensor.poke({})
+    assert capsys.readouterr().out.count("1 of 2 leads are converted") == 1
