@@ -184,8 +184,8 @@ class _Run:
         vanished = comparison.vanished
         statement = (
             f"A second walk over the whole listing saw {comparison.listed} conversions. "
-            f"All are in the parts, each once; {added} of them had been missing and were added. "
-            f"{len(vanished)} in the parts are not listed any more."
+            f"All are in the parts, each once; {added} had been missing and were added. "
+            f"{len(vanished)} in the parts are no longer listed."
         )
         log.info("%s", statement)
         return reader.window(), Verification(

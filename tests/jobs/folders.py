@@ -7,12 +7,13 @@ import gzip
 import hashlib
 import io
 import json
+from datetime import timedelta
 
 import zstandard
 from pyarrow import parquet
 
 from airflow_provider_leadconv.jobs.dataset import DatasetOptions, export_dataset
-from airflow_provider_leadconv.jobs.storage import LocalFolder
+from airflow_provider_leadconv.jobs.storage import LocalFolder, ObjectFolder
 from airflow_provider_leadconv.jobs.writers import FileFormat
 from jobs.account import selection
 
@@ -21,10 +22,15 @@ def export(account, folder, chosen=None, how=None, config=None, **options):
     return export_dataset(
         account.client(**(config or {})),
         chosen or selection(),
-        LocalFolder(folder) if hasattr(folder, "iterdir") else folder,
+        store(folder) if hasattr(folder, "iterdir") else folder,
         how or FileFormat(),
         DatasetOptions(**options),
     )
+
+
+def store(path):
+    """The store at a path, where nothing is too young to be discarded."""
+    return ObjectFolder(path.fs, path.path, grace=timedelta(0)) if hasattr(path, "fs") else LocalFolder(path)
 
 
 def manifest(folder):
@@ -32,7 +38,8 @@ def manifest(folder):
 
 
 def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+    """All files but the lock, which only a local folder has."""
+    return sorted({path.name for path in folder.iterdir()} - {".lock"})
 
 
 def ids(folder):
