@@ -66,6 +66,11 @@ class Stopwatch:
         """Requests sent since the start."""
         return self._client.counters.requests - self._requests
 
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return round(self._client.clock() - self._started, 3)
+
     def summary(self, files: Sequence[FileFacts]) -> ExportSummary:
         """:return: the cost, and what is in the files that came of it."""
         ids = [(file.min_id, file.max_id) for file in files if file.min_id is not None and file.max_id is not None]
@@ -75,7 +80,7 @@ class Stopwatch:
             max_id=max((high for _, high in ids), default=None),
             bytes=sum(file.bytes for file in files),
             api_calls=self.requests,
-            duration_s=round(self._client.clock() - self._started, 3),
+            duration_s=self.seconds,
         )
 
 
