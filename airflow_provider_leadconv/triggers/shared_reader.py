@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
-from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
 
 from airflow_provider_leadconv.api.errors import (
@@ -29,6 +29,11 @@ from airflow_provider_leadconv.failing import PERMANENT_ERRORS
 from airflow_provider_leadconv.hooks.connection import config_from_connection
 from airflow_provider_leadconv.jobs.waiting import Waiting
 from airflow_provider_leadconv.triggers.members import LeadWait, LogRead
+
+try:
+    from airflow.sdk.exceptions import AirflowRuntimeError
+except ImportError:  # Airflow 2
+    AirflowRuntimeError = AirflowException  # type: ignore[assignment,misc]
 
 if TYPE_CHECKING:
     from airflow_provider_leadconv.api.async_client import AsyncLeadConversionsClient
@@ -81,7 +86,7 @@ class SharedReader:
         self._waiting = Waiting()
         self._waits: set[LeadWait] = set()
         self._log_reads: set[LogRead] = set()
-        self._joined = asyncio.Event()
+        self._changed = asyncio.Event()
         self._failures = 0
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._run(), name=f"leadconv {conn_id}", context=contextvars.Context())
@@ -95,7 +100,7 @@ class SharedReader:
     def enter(self, member: object, interval: float) -> None:
         """Start reading, if this is the first member."""
         self._intervals[member] = interval
-        self._joined.set()
+        self._changed.set()
 
     def leave(self, member: object) -> bool:
         """Stop reading, if this was the last member.
@@ -113,12 +118,13 @@ class SharedReader:
         wait = LeadWait(lead_ids, mark, max_failures)
         self._waits.add(wait)
         self._waiting.add(wait.watch)
-        self._joined.set()
+        self._changed.set()
         try:
             yield wait
         finally:
             self._waits.discard(wait)
             self._waiting.remove(wait.watch)
+            self._changed.set()
 
     async def rows_above(self, floor: int | None) -> list[LeadConversion]:
         """Read the log at the next reading; for the parameter and the result see :class:`~.members.LogRead`.
@@ -127,11 +133,12 @@ class SharedReader:
         """
         read = LogRead(floor)
         self._log_reads.add(read)
-        self._joined.set()
+        self._changed.set()
         try:
             return await read.done
         finally:
             self._log_reads.discard(read)
+            self._changed.set()
 
     @property
     def _members(self) -> list[LeadWait | LogRead]:
@@ -158,11 +165,11 @@ class SharedReader:
     async def _until_due(self, read_at: float) -> None:
         """Wait for the time of the next reading, and for somebody who wants it."""
         while True:
-            self._joined.clear()
+            self._changed.clear()
             wanted = self._waits or self._log_reads
             try:
                 async with asyncio.timeout_at(read_at + self._interval if wanted else None):
-                    await self._joined.wait()
+                    await self._changed.wait()
             except TimeoutError:
                 return
 
@@ -253,11 +260,10 @@ class SharedReader:
 
     async def _read_config(self) -> ClientConfig:
         try:
-            connection = await get_async_connection(self._conn_id)
-            return config_from_connection(connection, await get_async_extra_dejson(connection))
+            return config_from_connection(await get_async_connection(self._conn_id))
         except AirflowNotFoundException as error:
             raise ConnectionConfigError(f"there is no connection {self._conn_id!r}") from error
-        except AirflowException as error:
+        except (AirflowException, AirflowRuntimeError) as error:
             raise UnavailableError(f"Airflow cannot read connection {self._conn_id!r}: {error}") from error
 
     async def _read_token(self) -> str:
