@@ -113,7 +113,9 @@ def test_killed_at_a_random_moment(tmp_path, round_):
             break
         kills += 1
         assert ids(tmp_path / "killed") == old.ids[::-1]
-    export(Account(conversion(n) for n in range(1, rows + 1)), tmp_path / "killed", how=how, rows_per_file=rows_per_file)
+    export(
+        Account(conversion(n) for n in range(1, rows + 1)), tmp_path / "killed", how=how, rows_per_file=rows_per_file
+    )
     one, other = manifest(tmp_path / "killed"), manifest(tmp_path / "quiet")
     assert one["parts"] == other["parts"]
     assert ids(tmp_path / "killed") == ids(tmp_path / "quiet")
