@@ -38,5 +38,3 @@ def place(request, tmp_path):
     if request.param == "memory":
         return UPath(f"memory://{uuid.uuid4().hex}/exports")
     return request.getfixturevalue("bucket") / "exports"
-
-
