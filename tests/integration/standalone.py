@@ -1,0 +1,147 @@
+"""``airflow standalone``, started and wholly stopped: scheduler with LocalExecutor, DAG processor, triggerer, API."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import psutil
+
+EXAMPLE_DAGS = Path(__file__).parents[2] / "example_dags"
+STOP_TIMEOUT = 20.0
+
+
+def airflow_environment(home: Path, connection: Mapping[str, Any]) -> dict[str, str]:
+    """Settings of an Airflow of its own, with our example DAGs and ``leadconv_default``."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    return inherited | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # standalone calls `airflow`
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(EXAMPLE_DAGS),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW_CONN_LEADCONV_DEFAULT": json.dumps(connection),
+    }
+
+
+def processes_of(session: int) -> list[psutil.Process]:
+    """All processes of a session, whoever their parents are. Some of Airflow's outlive the one that started them."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue  # ended meanwhile
+    return found
+
+
+def free_ports(number: int) -> list[int]:
+    with ExitStack() as open_sockets:
+        sockets = [open_sockets.enter_context(closing(socket.create_server(("127.0.0.1", 0)))) for _ in range(number)]
+        return [server.getsockname()[1] for server in sockets]
+
+
+class Standalone:
+    """A running Airflow, as a context manager.
+
+    :param home: its AIRFLOW_HOME, made anew.
+    :param connection: what ``leadconv_default`` is.
+    """
+
+    def __init__(self, home: Path, connection: Mapping[str, Any]) -> None:
+        self.home = home
+        self.console = home / "console.log"
+        port, worker_logs, trigger_logs = free_ports(3)
+        self._url = f"http://127.0.0.1:{port}"
+        self._environment = airflow_environment(home, connection) | {
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "2",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self._url}/execution/",
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(port),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_logs),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_logs),
+        }
+
+    def __enter__(self) -> Self:
+        self.home.mkdir()
+        with self.console.open("wb") as console:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "airflow", "standalone"],
+                cwd=self.home,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            self._wait(self._is_healthy, 180)
+            token = httpx.get(f"{self._url}/auth/token", trust_env=False).raise_for_status().json()["access_token"]
+            self._client = httpx.Client(
+                base_url=f"{self._url}/api/v2", headers={"Authorization": f"Bearer {token}"}, trust_env=False
+            )
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+        self._stop()
+
+    def processes(self) -> list[psutil.Process]:
+        """Those that are running."""
+        return processes_of(self._process.pid)
+
+    def run_dag(self, dag_id: str, conf: Mapping[str, Any], timeout: float = 120.0) -> dict[str, str]:
+        """Trigger a DAG and wait for its end.
+
+        :return: task id -> state; ``dag_run`` -> the run's.
+        """
+        self._wait(lambda: self._client.get(f"/dags/{dag_id}").status_code == httpx.codes.OK, timeout)
+        started = self._client.post(f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
+        url = f"/dags/{dag_id}/dagRuns/{started.raise_for_status().json()['dag_run_id']}"
+        self._wait(lambda: self._client.get(url).json()["state"] in {"success", "failed"}, timeout)
+        tasks = self._client.get(f"{url}/taskInstances").json()["task_instances"]
+        return {"dag_run": self._client.get(url).json()["state"], **{task["task_id"]: task["state"] for task in tasks}}
+
+    def _is_healthy(self) -> bool:
+        try:
+            health = httpx.get(f"{self._url}/api/v2/monitor/health", trust_env=False).json()
+        except (httpx.HTTPError, ValueError):
+            return False
+        return all(part["status"] == "healthy" for part in health.values())
+
+    def _wait(self, condition: Callable[[], bool], timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(
+                    "Airflow did not come so far:\n" + self.console.read_text(errors="replace")[-4000:]
+                )
+            time.sleep(0.5)
+
+    def _stop(self) -> None:
+        # `airflow standalone` leaves children of its children behind when it is told to end.
+        for end in (psutil.Process.terminate, psutil.Process.kill):
+            left = self.processes()
+            for process in left:
+                with suppress(psutil.NoSuchProcess):
+                    end(process)
+            psutil.wait_procs(left, STOP_TIMEOUT)
+        self._process.wait()
