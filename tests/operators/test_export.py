@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, ObjectStor
 try:
     from airflow.sdk.io import attach
 except ImportError:  # Airflow 2
-    from airflow.io import attach
+    from airflow.io.store import attach
 
 from airflow_provider_leadconv.api.errors import AuthenticationError, InvalidRequestError, UnavailableError
 from airflow_provider_leadconv.operators.export import LeadConversionExportOperator
