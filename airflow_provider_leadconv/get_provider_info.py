@@ -34,6 +34,13 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [_modules("hooks.leadconv")],
         "operators": [_modules("operators.bulk", "operators.export")],
         "sensors": [_modules("sensors.leadconv")],
+        "transfers": [
+            {
+                "source-integration-name": _INTEGRATION,
+                "target-integration-name": "Common SQL",
+                "python-module": f"{_PACKAGE}.transfers.leadconv_to_sql",
+            }
+        ],
         "connection-types": [
             {
                 "connection-type": CONN_TYPE,
