@@ -7,9 +7,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
-from airflow_provider_leadconv.api.converting import MAX_POSTS
 from airflow_provider_leadconv.api.errors import LeadConversionError, UnknownOutcomeError
 from airflow_provider_leadconv.api.records import ConversionOutcome, ConversionRequest, LeadConversion, Outcome
+
+MAX_REQUESTS = 6
+"""Requests for one lead that may end without a usable answer. One in eight does on a bad day, and a batch is large."""
 
 _ALREADY = "already_exists"
 
@@ -140,7 +142,7 @@ class Ledger:
                 continue
             if doubt.refused and not (doubt.requests and doubt.error.code == _ALREADY):
                 ended.append(self.end(lead_id, Outcome.FAILED, error=doubt.error))
-            elif not doubt.refused and send_again and doubt.requests < MAX_POSTS:
+            elif not doubt.refused and send_again and doubt.requests < MAX_REQUESTS:
                 doubt.judge_at = None
                 again.append(lead_id)
             else:
