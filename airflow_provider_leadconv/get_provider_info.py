@@ -41,6 +41,13 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [_modules("hooks.leadconv")],
         "operators": [_modules("operators.bulk", "operators.export")],
         "sensors": [_modules("sensors.leadconv")],
+        "transfers": [
+            {
+                "source-integration-name": _INTEGRATION,
+                "target-integration-name": "Common SQL",
+                "python-module": f"{_PACKAGE}.transfers.leadconv_to_sql",
+            }
+        ],
         "triggers": [_modules("triggers.leadconv", "triggers.events")],
         "asset-uris": _ASSET_URIS,
         "dataset-uris": _ASSET_URIS,  # Airflow 2

@@ -28,7 +28,7 @@ with DAG(
     )
 
     @task
-    def show(conversions: list[dict[str, Any]]) -> list[Any]:
+    def show(conversions: Any) -> list[int]:
         """Name the deals that were made."""
         return [conversion["deal_id"] for conversion in conversions if conversion["deal_id"]]
 

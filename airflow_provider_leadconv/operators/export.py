@@ -94,10 +94,6 @@ class LeadConversionExportOperator(BaseOperator):
             raise InvalidRequestError(
                 "incremental excludes created_from and created_until: it goes by ids, not by times"
             )
-        if isinstance(path, str) and not path.endswith(("/", "}}")):
-            _refuse_for_file(
-                incremental=incremental, full=full, rows_per_file=rows_per_file, verify_complete=verify_complete
-            )
         self.path = path
         self.file_format = file_format
         self.compression = compression
@@ -113,6 +109,9 @@ class LeadConversionExportOperator(BaseOperator):
         self.rows_per_file = rows_per_file
         self.verify_complete = verify_complete
         self.leadconv_conn_id = leadconv_conn_id
+        # A path that does not end in a template says before it is rendered whether it is a folder.
+        if not str(self.path).endswith(("/", "}")):
+            self._refuse_options_of_folders(full=self.full is not False)
 
     @cached_property
     def hook(self) -> LeadConversionHook:
@@ -137,12 +136,7 @@ class LeadConversionExportOperator(BaseOperator):
         from airflow_provider_leadconv.jobs.storage import folder_of
         from airflow_provider_leadconv.jobs.writers import FileFormat
 
-        _refuse_for_file(
-            incremental=self.incremental,
-            full=as_bool(self.full, "full"),
-            rows_per_file=self.rows_per_file,
-            verify_complete=self.verify_complete,
-        )
+        self._refuse_options_of_folders(full=as_bool(self.full, "full"))
         target = ObjectStoragePath(self.path)
         how = FileFormat.of(target.name, file_format=self.file_format, compression=self.compression)
         with self.hook.get_conn() as client:
@@ -175,8 +169,13 @@ class LeadConversionExportOperator(BaseOperator):
             created_until=as_time(self.created_until, "created_until"),
         )
 
-
-def _refuse_for_file(**options: object) -> None:
-    wrong = [name for name, value in options.items() if value is not None and value is not False]
-    if wrong:
-        raise InvalidRequestError(f"{', '.join(wrong)} needs a folder: end the path with a slash")
+    def _refuse_options_of_folders(self, *, full: bool) -> None:
+        options = {
+            "incremental": self.incremental,
+            "full": full,
+            "rows_per_file": self.rows_per_file is not None,
+            "verify_complete": self.verify_complete,
+        }
+        wrong = [name for name, is_set in options.items() if is_set]
+        if wrong:
+            raise InvalidRequestError(f"{', '.join(wrong)} needs a folder: end the path with a slash")

@@ -19,6 +19,8 @@ import psutil
 
 EXAMPLE_DAGS = Path(__file__).parents[2] / "example_dags"
 STOP_TIMEOUT = 20.0
+START_TIMEOUT = 300.0
+REQUEST_TIMEOUT = 60.0  # two cores are busy while Airflow starts
 
 
 def airflow_environment(home: Path, connection: Mapping[str, Any], dags: Path = EXAMPLE_DAGS) -> dict[str, str]:
@@ -64,13 +66,14 @@ class Standalone:
         self.console = home / "console.log"
         port, worker_logs, trigger_logs = free_ports(3)
         self._triggerers: list[subprocess.Popen[bytes]] = []
-        self._url = f"http://127.0.0.1:{port}"
+        url = f"http://127.0.0.1:{port}"
+        self._client = httpx.Client(base_url=url, timeout=REQUEST_TIMEOUT, trust_env=False)
         self._environment = airflow_environment(home, connection, dags) | {
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "2",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self._url}/execution/",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(port),
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_logs),
@@ -90,11 +93,9 @@ class Standalone:
                 start_new_session=True,
             )
         try:
-            self._wait(self._is_healthy, 180)
-            token = httpx.get(f"{self._url}/auth/token", trust_env=False).raise_for_status().json()["access_token"]
-            self._client = httpx.Client(
-                base_url=f"{self._url}/api/v2", headers={"Authorization": f"Bearer {token}"}, trust_env=False
-            )
+            self._wait(self._is_healthy, START_TIMEOUT)
+            token = self._client.get("/auth/token").raise_for_status().json()["access_token"]
+            self._client.headers["Authorization"] = f"Bearer {token}"
         except BaseException:
             self._stop()
             raise
@@ -103,7 +104,6 @@ class Standalone:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._client.close()
         self._stop()
 
     def processes(self) -> list[psutil.Process]:
@@ -111,23 +111,23 @@ class Standalone:
         sessions = [self._process, *self._triggerers]
         return [process for session in sessions for process in processes_of(session.pid)]
 
-    def run_dag(self, dag_id: str, conf: Mapping[str, Any], timeout: float = 120.0) -> dict[str, str]:
+    def run_dag(self, dag_id: str, conf: Mapping[str, Any], timeout: float = 300.0) -> dict[str, str]:
         """Trigger a DAG and wait for its end.
 
         :return: task id -> state; ``dag_run`` -> the run's.
         """
         return self.finish_run(self.start_run(dag_id, conf, timeout), timeout)
 
-    def start_run(self, dag_id: str, conf: Mapping[str, Any], timeout: float = 120.0) -> str:
+    def start_run(self, dag_id: str, conf: Mapping[str, Any], timeout: float = 300.0) -> str:
         """Trigger a DAG.
 
         :return: the path of the run.
         """
-        self._wait(lambda: self._client.get(f"/dags/{dag_id}").status_code == httpx.codes.OK, timeout)
-        started = self._client.post(f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
-        return f"/dags/{dag_id}/dagRuns/{started.raise_for_status().json()['dag_run_id']}"
+        self._wait(lambda: self._client.get(f"/api/v2/dags/{dag_id}").status_code == httpx.codes.OK, timeout)
+        started = self._client.post(f"/api/v2/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
+        return f"/api/v2/dags/{dag_id}/dagRuns/{started.raise_for_status().json()['dag_run_id']}"
 
-    def finish_run(self, url: str, timeout: float = 120.0) -> dict[str, str]:
+    def finish_run(self, url: str, timeout: float = 300.0) -> dict[str, str]:
         """Wait for the end of a run.
 
         :return: task id -> state; ``dag_run`` -> the run's.
@@ -167,7 +167,7 @@ class Standalone:
 
     def _is_healthy(self) -> bool:
         try:
-            health = httpx.get(f"{self._url}/api/v2/monitor/health", trust_env=False).json()
+            health = self._client.get("/api/v2/monitor/health").json()
         except (httpx.HTTPError, ValueError):
             return False
         return all(part["status"] == "healthy" for part in health.values())
@@ -182,6 +182,7 @@ class Standalone:
             time.sleep(0.5)
 
     def _stop(self) -> None:
+        self._client.close()
         # `airflow standalone` leaves children of its children behind when it is told to end.
         for end in (psutil.Process.terminate, psutil.Process.kill):
             left = self.processes()

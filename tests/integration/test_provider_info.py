@@ -20,7 +20,8 @@ from airflow_provider_leadconv.get_provider_info import get_provider_info
 PACKAGE = Path(__file__).parents[2] / "airflow_provider_leadconv"
 INFO = get_provider_info()
 ROOMS = ("hooks", "operators", "sensors", "triggers", "transfers")
-LISTED = [module for room in ROOMS for entry in INFO.get(room, ()) for module in entry["python-modules"]]
+ENTRIES = [entry for room in ROOMS for entry in INFO.get(room, ())]
+LISTED = [module for entry in ENTRIES for module in entry.get("python-modules") or [entry["python-module"]]]
 
 
 def run_python(code: str) -> str:

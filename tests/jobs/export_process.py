@@ -1,15 +1,19 @@
 """A process of its own that exports, to be killed or measured.
 
 Usage: python -m jobs.export_process FOLDER ROWS ROWS_PER_FILE FILE_FORMAT COMPRESSION SECONDS_PER_REQUEST
-Prints "ready" before it starts, and its peak of resident memory in MB when it is done.
+FILE_FORMAT may be sqlite. Prints "ready" before it starts, and when it is done, last of all, its peak of memory
+(resident, MB) and the number of requests.
 """
 
 from __future__ import annotations
 
-import resource
+import json
+import os
+import re
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 
@@ -42,19 +46,37 @@ class EndlessAccount(Account):
 
 
 def peak_mb():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Of this process: getrusage would begin with the peak of the one that started it."""
+    return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+
+
+def to_folder(account, folder, rows_per_file, how):
+    options = DatasetOptions(rows_per_file=rows_per_file)
+    return export_dataset(account.client(), selection(), LocalFolder(folder), how, options).api_calls
+
+
+def to_sqlite(account, folder):
+    from airflow_provider_leadconv.transfers.leadconv_to_sql import LeadConversionToSqlOperator
+
+    folder.mkdir()
+    os.environ["AIRFLOW_CONN_SQL"] = json.dumps({"conn_type": "sqlite", "host": str(folder / "sql.db")})
+    operator = LeadConversionToSqlOperator(task_id="export", table="conversions", sql_conn_id="sql")
+    operator.hook = SimpleNamespace(get_conn=account.client)
+    return operator.execute({})["api_calls"]
 
 
 def main(folder, rows, rows_per_file, file_format, compression, seconds_per_request):
-    how = FileFormat(file_format=file_format, compression=compression or None)
     if file_format == "parquet":
         import pyarrow.parquet  # noqa: F401  # so that all moments to be killed at are those of the export
     account = EndlessAccount(int(rows), float(seconds_per_request))
     print("ready", flush=True)
-    options = DatasetOptions(rows_per_file=int(rows_per_file))
-    summary = export_dataset(account.client(), selection(), LocalFolder(Path(folder)), how, options)
-    assert summary.api_calls == account.requests
-    print(f"{peak_mb():.1f} {account.requests}")
+    if file_format == "sqlite":
+        requests = to_sqlite(account, Path(folder))
+    else:
+        how = FileFormat(file_format=file_format, compression=compression or None)
+        requests = to_folder(account, Path(folder), int(rows_per_file), how)
+    assert requests == account.requests
+    print(f"{peak_mb():.1f} {requests}")
 
 
 if __name__ == "__main__":

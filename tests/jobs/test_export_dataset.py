@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -82,6 +83,39 @@ def test_failed_run_changes_nothing_and_a_rerun_leaves_no_litter(place):
     account.before = lambda number: None
     export(account, place, rows_per_file=250)
     assert ids(place) == account.ids[::-1]
+
+
+class FullDisk(LocalFolder):
+    """A disk with room for two drafts."""
+
+    room = 2
+
+    def draft(self, name):
+        self.room -= 1
+        return super().draft(name) if self.room >= 0 else Path("/dev/full").open("wb", buffering=0)
+
+
+def test_full_disk_is_named_and_leaves_the_last_export(tmp_path):
+    account = account_of(1000)
+    export(account, tmp_path, incremental=True)
+    before = (tmp_path / "_manifest.json").read_bytes()
+    account.add(*(conversion(n) for n in range(1001, 3001)))
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+        export(account, FullDisk(tmp_path), incremental=True, rows_per_file=500)
+    assert (tmp_path / "_manifest.json").read_bytes() == before
+    assert export(account, tmp_path, incremental=True, rows_per_file=500).rows == 2000
+    assert sorted(ids(tmp_path)) == account.ids
+
+
+def test_permission_denied_is_named():
+    with pytest.raises(PermissionError, match="/sys/exports"):
+        export(account_of(1), LocalFolder(Path("/sys/exports")))
+
+
+def test_missing_bucket_is_named(bucket):
+    place = bucket.with_segments("s3://no-such-bucket/exports")
+    with pytest.raises(OSError, match=r"cannot write no-such-bucket/exports/part-.+bucket does not exist"):
+        export(account_of(1), place)
 
 
 class TestGenerations:
