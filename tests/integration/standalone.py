@@ -19,6 +19,8 @@ import psutil
 
 EXAMPLE_DAGS = Path(__file__).parents[2] / "example_dags"
 STOP_TIMEOUT = 20.0
+START_TIMEOUT = 300.0
+REQUEST_TIMEOUT = 60.0  # two cores are busy while Airflow starts
 
 
 def airflow_environment(home: Path, connection: Mapping[str, Any]) -> dict[str, str]:
@@ -62,13 +64,14 @@ class Standalone:
         self.home = home
         self.console = home / "console.log"
         port, worker_logs, trigger_logs = free_ports(3)
-        self._url = f"http://127.0.0.1:{port}"
+        url = f"http://127.0.0.1:{port}"
+        self._client = httpx.Client(base_url=url, timeout=REQUEST_TIMEOUT, trust_env=False)
         self._environment = airflow_environment(home, connection) | {
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "2",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self._url}/execution/",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(port),
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_logs),
@@ -88,11 +91,9 @@ class Standalone:
                 start_new_session=True,
             )
         try:
-            self._wait(self._is_healthy, 180)
-            token = httpx.get(f"{self._url}/auth/token", trust_env=False).raise_for_status().json()["access_token"]
-            self._client = httpx.Client(
-                base_url=f"{self._url}/api/v2", headers={"Authorization": f"Bearer {token}"}, trust_env=False
-            )
+            self._wait(self._is_healthy, START_TIMEOUT)
+            token = self._client.get("/auth/token").raise_for_status().json()["access_token"]
+            self._client.headers["Authorization"] = f"Bearer {token}"
         except BaseException:
             self._stop()
             raise
@@ -101,28 +102,27 @@ class Standalone:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._client.close()
         self._stop()
 
     def processes(self) -> list[psutil.Process]:
         """Those that are running."""
         return processes_of(self._process.pid)
 
-    def run_dag(self, dag_id: str, conf: Mapping[str, Any], timeout: float = 120.0) -> dict[str, str]:
+    def run_dag(self, dag_id: str, conf: Mapping[str, Any], timeout: float = 300.0) -> dict[str, str]:
         """Trigger a DAG and wait for its end.
 
         :return: task id -> state; ``dag_run`` -> the run's.
         """
-        self._wait(lambda: self._client.get(f"/dags/{dag_id}").status_code == httpx.codes.OK, timeout)
-        started = self._client.post(f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
-        url = f"/dags/{dag_id}/dagRuns/{started.raise_for_status().json()['dag_run_id']}"
+        self._wait(lambda: self._client.get(f"/api/v2/dags/{dag_id}").status_code == httpx.codes.OK, timeout)
+        started = self._client.post(f"/api/v2/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
+        url = f"/api/v2/dags/{dag_id}/dagRuns/{started.raise_for_status().json()['dag_run_id']}"
         self._wait(lambda: self._client.get(url).json()["state"] in {"success", "failed"}, timeout)
         tasks = self._client.get(f"{url}/taskInstances").json()["task_instances"]
         return {"dag_run": self._client.get(url).json()["state"], **{task["task_id"]: task["state"] for task in tasks}}
 
     def _is_healthy(self) -> bool:
         try:
-            health = httpx.get(f"{self._url}/api/v2/monitor/health", trust_env=False).json()
+            health = self._client.get("/api/v2/monitor/health").json()
         except (httpx.HTTPError, ValueError):
             return False
         return all(part["status"] == "healthy" for part in health.values())
@@ -137,6 +137,7 @@ class Standalone:
             time.sleep(0.5)
 
     def _stop(self) -> None:
+        self._client.close()
         # `airflow standalone` leaves children of its children behind when it is told to end.
         for end in (psutil.Process.terminate, psutil.Process.kill):
             left = self.processes()
