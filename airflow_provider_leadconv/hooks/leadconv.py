@@ -145,8 +145,11 @@ class LeadConversionHook(BaseHook):
         from airflow_provider_leadconv.jobs.leads import read_leads
 
         job = BulkConversion(self.get_conn(), read_leads(leads), concurrency=concurrency)
-        yield from job.look()
-        yield from job.convert()
+        try:
+            yield from job.look()
+            yield from job.convert()
+        finally:
+            job.close()
         job.check()
 
     def test_connection(self) -> tuple[bool, str]:

@@ -19,10 +19,12 @@ from airflow_provider_leadconv.api.records import ConversionOutcome, ConversionR
 from airflow_provider_leadconv.jobs.bulk import BulkConversion
 from airflow_provider_leadconv.jobs.leads import WOULD_CONVERT
 from airflow_provider_leadconv.jobs.results import Results
+from airflow_provider_leadconv.jobs.workers import Workers
 
 log = logging.getLogger(__name__)
 
-_SHOWN_LEADS = 10
+_SHOWN = 10
+_SHOWN_REASON = 200
 _BAD = (Outcome.FAILED, Outcome.UNKNOWN, Outcome.NOT_ATTEMPTED)
 
 
@@ -47,6 +49,13 @@ class Summary(msgspec.Struct, kw_only=True):
     duration_s: float = 0.0
     look_duration_s: float = 0.0
 
+    def __str__(self) -> str:
+        words = (Outcome.CONVERTED, Outcome.EXISTING, Outcome.FAILED, Outcome.UNKNOWN, Outcome.NOT_ATTEMPTED)
+        counts = {word.value.replace("_", " "): getattr(self, word.value) for word in words}
+        counts |= {"would be converted": self.would_convert, "CONVERTED TWICE": self.duplicate}
+        told = ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "nothing to do"
+        return f"{self.leads} leads: {told}; {self.api_calls} requests in {self.duration_s:.1f} s"
+
 
 class BulkRun:
     """One run of a batch.
@@ -55,6 +64,7 @@ class BulkRun:
     :param results: where the outcomes are kept; ``None`` to keep none.
     :param concurrency: requests in flight.
     :param may_follow_killed_run: whether an earlier process may still have requests on their way.
+    :param workers: what makes the requests; default: threads.
     """
 
     def __init__(
@@ -65,8 +75,8 @@ class BulkRun:
         *,
         concurrency: int = 8,
         may_follow_killed_run: bool = False,
+        workers: Workers | None = None,
     ) -> None:
-        known = results.known if results else {}
         self.summary = Summary(leads=len(leads))
         self.bad: list[ConversionOutcome] = []
         """The first leads that were not converted."""
@@ -74,19 +84,14 @@ class BulkRun:
         """How many leads failed with which code."""
         self._client = client
         self._results = results
-        self._settle_first = may_follow_killed_run or bool(results and results.unfinished)
-        self._job = BulkConversion(
-            client,
-            [lead for lead in leads if lead.lead_id not in known],
-            concurrency=concurrency,
-            since=results.start_mark if results else None,
-            known=known,
-        )
+        self._goes_on = may_follow_killed_run or bool(results and results.unfinished)
+        before = results.before if results else None
+        self._job = BulkConversion(client, leads, concurrency=concurrency, before=before, workers=workers)
 
     def run(self, *, precondition: bool = False, dry_run: bool = False, fail_fast: int | None = None) -> None:
         """Look, convert, publish the results. Whatever happens, each lead's outcome is kept first.
 
-        :param precondition: convert nothing if a lead is converted already.
+        :param precondition: convert nothing if a lead is converted already, unless an earlier process may have done it.
         :param dry_run: convert nothing, only tell what would be.
         :param fail_fast: stop once more leads than this failed; ``None``: go on to the last.
         :raises InvalidRequestError: if the precondition does not hold.
@@ -95,29 +100,36 @@ class BulkRun:
         started = self._client.clock()
         try:
             self._look(started)
-            if dry_run:
+            if dry_run and not self._job.killed:
                 self._tell_what_would_be()
-            elif precondition and self.summary.existing:
+            elif precondition and not self._goes_on and self.summary.existing:
                 self._refuse()
             else:
                 self._convert(fail_fast)
+            self._publish()
         except LeadConversionError:
-            self._abandon()
+            self._keep(self._job.abandon())
             self._publish()
             raise
         except BaseException:  # a task that timed out or was interrupted has seconds to live
-            self._abandon()
+            self._keep(self._job.abandon())
             raise
         finally:
+            self._job.close()
+            if self._results:
+                self._results.close()
             self.summary.duration_s = round(self._client.clock() - started, 3)
             self.summary.api_calls = self._client.counters.requests
             self.summary.duplicate = len(self._job.ledger.duplicates)
-        if not self._job.killed:
-            self._publish()
 
     def kill(self) -> None:
         """End now, as the worker will be gone in seconds. Safe in a signal handler."""
         self._job.kill()
+
+    @property
+    def stopped_by(self) -> LeadConversionError | None:
+        """Why the run ended before its last lead."""
+        return self._job.stopped_by
 
     def verdict(self, max_failures: float | None) -> LeadConversionError | None:
         """Judge the run.
@@ -142,20 +154,23 @@ class BulkRun:
         if self._results:
             self.summary.converted += self._results.kept[Outcome.CONVERTED]
             self.summary.existing += self._results.kept[Outcome.EXISTING]
-        if self._settle_first:
+        if self._goes_on:
             log.info("An earlier try may have requests on their way: waiting until the server must be done with them")
             self._job.settle()
+        log.info("Looking which of %d leads are converted already", self.summary.leads)
         self._keep(self._job.look())
         if self._results and not self._job.killed:
-            self._results.note_start_mark(self._job.ledger.start_mark)
+            self._results.note_look(self._job.ledger.start_mark)
         self.summary.look_api_calls = self._client.counters.requests
         self.summary.look_duration_s = round(self._client.clock() - started, 3)
+        existing = self.summary.converted + self.summary.existing
         log.info(
-            "%d of %d leads are converted already (%d requests in %.1f s)",
-            self.summary.converted + self.summary.existing,
+            "%d of %d leads are converted already (%d requests in %.1f s); %d are to be converted",
+            existing,
             self.summary.leads,
             self.summary.look_api_calls,
             self.summary.look_duration_s,
+            len(self._job.ledger.open),
         )
 
     def _convert(self, fail_fast: int | None) -> None:
@@ -176,13 +191,10 @@ class BulkRun:
             "forbids; nothing was converted. Remove them from the input, or use on_existing='skip'"
         )
 
-    def _abandon(self) -> None:
-        self._keep(self._job.abandon())
-        if self._results:
-            self._results.flush()
-
     def _publish(self) -> None:
-        if self._results:
+        """Publish the results, unless the run was killed before every lead had its turn: the next try goes on."""
+        unfinished = self.summary.unknown + self.summary.not_attempted
+        if self._results and not (self._job.killed and unfinished):
             self._results.publish()
 
     def _keep(self, outcomes: Iterable[ConversionOutcome]) -> None:
@@ -197,36 +209,40 @@ class BulkRun:
     def _note(self, outcome: ConversionOutcome) -> None:
         if outcome.outcome is not Outcome.NOT_ATTEMPTED:
             self.codes[_code(outcome)] += 1
-            if len(self.bad) < _SHOWN_LEADS:
+            if len(self.bad) < _SHOWN:
                 self.bad.append(outcome)
 
     def _evidence(self) -> str:
         summary = self.summary
-        parts = [f"{summary.failed + summary.unknown} of {summary.leads} leads were not converted"]
-        if self.codes:
-            parts[0] += " (" + ", ".join(f"{count} x {code}" for code, count in self.codes.most_common(10)) + ")"
+        lines = []
+        if failures := summary.failed + summary.unknown:
+            codes = ", ".join(f"{count} x {code}" for code, count in self.codes.most_common(_SHOWN))
+            lines.append(f"{failures} of {summary.leads} leads were not converted: {codes}")
+            lines += [f"  lead {bad.lead_id} {bad.outcome}: {_reason(bad)}" for bad in self.bad]
+            if failures > len(self.bad):
+                lines.append(f"  and {failures - len(self.bad)} more")
         if summary.not_attempted:
-            reason = f", because the run was stopped: {self._job.stopped_by}" if self._job.stopped_by else ""
-            parts.append(f"{summary.not_attempted} were not attempted{reason}")
-        if self.bad:
-            shown = "; ".join(f"lead {outcome.lead_id} {outcome.outcome}: {_reason(outcome)}" for outcome in self.bad)
-            parts.append(f"the first of them: {shown}")
-        return "; ".join(parts)
+            reason = self._job.stopped_by or "the run was stopped"
+            lines.append(f"{summary.not_attempted} of {summary.leads} leads were not attempted: {reason}")
+        return "\n".join(lines)
 
 
-def allowed_failures(max_failures: float | None, leads: int) -> float:
+def allowed_failures(max_failures: float | None, leads: int) -> int:
     """:return: how many of the leads may fail."""
     if max_failures is None:
         return leads
-    return max_failures * leads if isinstance(max_failures, float) else max_failures
+    # 0.29 of 100 is 28.999999999999996
+    return int(max_failures * leads + 1e-9) if isinstance(max_failures, float) else max_failures
 
 
 def _code(outcome: ConversionOutcome) -> str:
     error = outcome.error
     if outcome.outcome is Outcome.UNKNOWN or error is None:
         return "unknown"
-    return " ".join(str(part) for part in (error.status, error.code) if part)
+    fields = [entry.field.rpartition("/")[2] for entry in error.field_errors[:1] if entry.field]
+    return " ".join(str(part) for part in (error.status, error.code, *fields) if part)
 
 
 def _reason(outcome: ConversionOutcome) -> str:
-    return outcome.error.message if outcome.error else "no reason known"
+    reason = outcome.error.message if outcome.error else "no reason known"
+    return reason if len(reason) <= _SHOWN_REASON else f"{reason[:_SHOWN_REASON]}..."

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import NamedTuple
 
 from airflow_provider_leadconv.api.client import LeadConversionsClient
+from airflow_provider_leadconv.api.config import ClientConfig
 from airflow_provider_leadconv.api.converting import is_about_one_lead, look_up
-from airflow_provider_leadconv.api.errors import InvalidRequestError, PermissionDeniedError
+from airflow_provider_leadconv.api.errors import (
+    InvalidRequestError,
+    LeadConversionError,
+    PermissionDeniedError,
+    UnknownOutcomeError,
+)
 from airflow_provider_leadconv.api.records import ConversionRequest, LeadConversion
 from airflow_provider_leadconv.api.wire import ListQuery
 from airflow_provider_leadconv.jobs.feed import LogReader, Window
+
+_CREATED_AT_SLACK = 60.0
+"""Seconds by which ``created_at`` may be out of order."""
 
 
 class Attempt(NamedTuple):
@@ -47,9 +57,19 @@ def attempt(client: LeadConversionsClient, lead: ConversionRequest, *, look_firs
     try:
         return Attempt(client.post(lead), answered=True)
     except (InvalidRequestError, PermissionDeniedError) as refused:
-        if not is_about_one_lead(refused) or not (found := look_up(client, lead.lead_id)):
+        if not is_about_one_lead(refused) or not (found := _look_up_refused(client, lead, refused)):
             raise
         return Attempt(found, answered=False)
+
+
+def _look_up_refused(
+    client: LeadConversionsClient, lead: ConversionRequest, refused: LeadConversionError
+) -> LeadConversion | None:
+    try:
+        return look_up(client, lead.lead_id)
+    except LeadConversionError as error:
+        doubt = UnknownOutcomeError(f"refused ({refused.message}), and then not to be looked up: {error.message}")
+        raise doubt from error
 
 
 def read_head(client: LeadConversionsClient, window: Window) -> Head:
@@ -58,10 +78,18 @@ def read_head(client: LeadConversionsClient, window: Window) -> Head:
     :raises LeadConversionError: if it could not be read whole.
     """
     read_at = client.clock()
-    reader = LogReader(window)
+    reader = log_reader(client.config, window)
     rows: list[LeadConversion] = []
     for page in client.list_pages(ListQuery()):
         rows += reader.take(page)
         if reader.finished:
             break
     return Head(rows, reader.window(), read_at)
+
+
+def log_reader(config: ClientConfig, window: Window) -> LogReader:
+    """:return: a reader whose window is as long as a conversion may take to become visible, but not longer: at ten
+    conversions a second, each minute of it is three requests at every look.
+    """
+    seconds = config.timeout + config.settle_time + _CREATED_AT_SLACK
+    return LogReader(window, window_time=timedelta(seconds=seconds))

@@ -7,11 +7,13 @@ it is a series of objects, one for each thousand lines or half a minute.
 from __future__ import annotations
 
 import fcntl
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from airflow_provider_leadconv.api.errors import InvalidRequestError
 from airflow_provider_leadconv.jobs.storage import LOCAL_PROTOCOLS, ExportConflictError, Location, ObjectFolder
 
 LINES_PER_OBJECT = 1000
@@ -37,6 +39,10 @@ class Journal(Protocol):
         """Remove it; its lines are elsewhere."""
         ...
 
+    def close(self) -> None:
+        """Make every line outlive the process, and leave the journal to the next one. Harmless twice."""
+        ...
+
 
 def journal_of(location: Location) -> Journal:
     """:return: the journal beside a results file."""
@@ -51,12 +57,16 @@ class LocalJournal:
 
     :param path: the file.
     :raises ExportConflictError: if another process writes it.
+    :raises InvalidRequestError: if nothing can be written there.
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        self._file = path.open("a+b")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a+b")
+        except OSError as error:
+            raise InvalidRequestError(f"results_path cannot be written: {error}") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -85,6 +95,14 @@ class LocalJournal:
     def remove(self) -> None:
         """See :meth:`Journal.remove`."""
         self._path.unlink(missing_ok=True)
+        self._file.close()
+
+    def close(self) -> None:
+        """See :meth:`Journal.close`. An empty one is no use to anybody."""
+        if self._file.closed:
+            return
+        if os.fstat(self._file.fileno()).st_size == 0:
+            self._path.unlink(missing_ok=True)
         self._file.close()
 
 
@@ -131,3 +149,8 @@ class ObjectJournal:
         """See :meth:`Journal.remove`."""
         for part in self._parts:
             self._folder.remove(part)
+        self._parts = []
+
+    def close(self) -> None:
+        """See :meth:`Journal.close`."""
+        self.flush()

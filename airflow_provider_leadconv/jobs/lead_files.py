@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, Any, cast
 
@@ -14,11 +15,11 @@ from airflow_provider_leadconv.api.errors import InvalidRequestError
 
 
 def rows_of_file(name: str, file: IO[bytes]) -> Iterator[Any]:
-    """Read rows, of a results file too.
+    """Read rows, of a results file too. For a line that cannot be read, the row is the error.
 
     :param name: name of the file; its suffixes tell the format: ``.csv``, ``.jsonl`` or ``.ndjson``, both maybe with
         ``.gz``, or ``.parquet``.
-    :raises InvalidRequestError: if the format is none of these, or a line cannot be read.
+    :raises InvalidRequestError: if the format is none of these, or the file is not of its format.
     """
     suffixes = name.lower().split(".")[1:]
     compressed = suffixes[-1:] == ["gz"]
@@ -26,7 +27,15 @@ def rows_of_file(name: str, file: IO[bytes]) -> Iterator[Any]:
     read = _READERS.get(suffix)
     if read is None or (compressed and suffix == "parquet"):
         raise InvalidRequestError(f"leads_path must end in .csv, .jsonl or .ndjson (maybe .gz), or .parquet: {name}")
-    return read(cast("IO[bytes]", gzip.open(file)) if compressed else file)
+    return _unzipped(read, file) if compressed else read(file)
+
+
+def _unzipped(read: Callable[[IO[bytes]], Iterator[Any]], file: IO[bytes]) -> Iterator[Any]:
+    try:
+        with gzip.open(file) as unzipped:
+            yield from read(cast("IO[bytes]", unzipped))
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InvalidRequestError(f"leads_path is no gzip file, or not a whole one: {error}") from error
 
 
 def _csv_rows(file: IO[bytes]) -> Iterator[Any]:
@@ -35,9 +44,8 @@ def _csv_rows(file: IO[bytes]) -> Iterator[Any]:
         if "lead_id" not in (reader.fieldnames or ()):
             raise InvalidRequestError("the first line of leads_path must name the columns, lead_id among them")
         for row in reader:
-            if None in row or None in row.values():
-                raise InvalidRequestError(f"leads_path line {reader.line_num} has not as many fields as the header")
-            yield row
+            ragged = None in row or None in row.values()
+            yield InvalidRequestError(f"line {reader.line_num} has not as many fields as the header") if ragged else row
     except (csv.Error, UnicodeDecodeError) as error:
         raise InvalidRequestError(f"leads_path line {reader.line_num} is no CSV: {error}") from error
 
@@ -47,8 +55,8 @@ def _json_rows(file: IO[bytes]) -> Iterator[Any]:
         if line.strip():
             try:
                 yield msgspec.json.decode(line)
-            except msgspec.DecodeError as error:
-                raise InvalidRequestError(f"leads_path line {number} is no JSON: {error}") from error
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                yield InvalidRequestError(f"line {number} is no JSON: {error}")
 
 
 def _parquet_rows(file: IO[bytes]) -> Iterator[Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -15,8 +17,11 @@ from airflow_provider_leadconv.api.records import ConversionRequest, Outcome, as
 WOULD_CONVERT = "would_convert"
 """What a dry run says of a lead that is not converted."""
 
-_AGAIN = {Outcome.FAILED, Outcome.UNKNOWN, Outcome.NOT_ATTEMPTED, WOULD_CONVERT}
+_AGAIN = (Outcome.FAILED, Outcome.UNKNOWN, Outcome.NOT_ATTEMPTED, WOULD_CONVERT)
+_DONE = (Outcome.CONVERTED, Outcome.EXISTING)
 _SHOWN_ERRORS = 10
+_EXACT = 2**53
+"""Below this, no two integers are the same float."""
 
 
 def read_leads(
@@ -26,7 +31,7 @@ def read_leads(
 
     A row is an id, a mapping with ``lead_id`` and maybe ``owner_id`` and ``create_deal``, or a one-element list of an
     id as SQL operators return it. A row with ``outcome`` is a line of a results file: it is taken if its lead is not
-    converted, and passed over if it is. Repeated leads are taken once.
+    converted, and passed over if it is. A row may also be the error it was read with. Repeated leads are taken once.
 
     :param owner_id: default for rows that have none.
     :param create_deal: default for rows that have none.
@@ -42,7 +47,10 @@ def read_leads(
     first_row: dict[int, int] = {}
     wrong: list[str] = []
     for number, row in enumerate(rows, 1):
-        if len(leads) == limit or len(wrong) == _SHOWN_ERRORS:
+        if len(leads) == limit:
+            break
+        if len(wrong) == _SHOWN_ERRORS:
+            wrong.append("maybe more")
             break
         try:
             lead = _lead(row, defaults)
@@ -71,7 +79,7 @@ def rows_of(value: Any) -> Iterable[Any]:
         value = _parse(value)
     if isinstance(value, int | Mapping | ConversionRequest):
         return [value]
-    if isinstance(value, Iterable):
+    if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray):
         return value
     raise InvalidRequestError(f"leads must be ids or rows, got {type(value).__name__}")
 
@@ -92,18 +100,35 @@ def _parse(text: str) -> Any:
 
 
 def _lead(row: Any, defaults: Mapping[str, Any]) -> ConversionRequest | None:
-    if isinstance(row, Sequence) and not isinstance(row, str) and len(row) == 1:
+    if isinstance(row, InvalidRequestError):
+        raise row
+    if isinstance(row, Sequence) and not isinstance(row, str | bytes | bytearray) and len(row) == 1:
         row = row[0]
     if isinstance(row, Mapping):
         if "outcome" in row:
-            if row["outcome"] not in _AGAIN:
+            if row["outcome"] in _DONE:
                 return None
+            if row["outcome"] not in _AGAIN:
+                raise InvalidRequestError(f"outcome is none of {', '.join((*_DONE, *_AGAIN))}: {row['outcome']!r:.80}")
             row = {name: row.get(name) for name in ConversionRequest.__struct_fields__}
-        row = {name: value for name, value in row.items() if not _is_blank(value)}
-    lead = ConversionRequest.of(row)
+        row = {name: _plain(value) for name, value in row.items() if not _is_blank(value)}
+    lead = ConversionRequest.of(_plain(row))
     missing = {name: value for name, value in defaults.items() if value is not None and getattr(lead, name) is None}
     return msgspec.structs.replace(lead, **missing) if missing else lead
 
 
+def _plain(value: Any) -> Any:
+    """Make a plain value of what databases and data frames have instead: ``Decimal``, NumPy's scalars, floats that
+    are whole because a column with gaps holds no integers.
+    """
+    if hasattr(value, "item") and not hasattr(value, "__len__"):  # NumPy
+        value = value.item()
+    if isinstance(value, Decimal | float) and math.isfinite(value) and value == int(value):
+        return int(value) if isinstance(value, Decimal) or abs(value) < _EXACT else value
+    return value
+
+
 def _is_blank(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or (isinstance(value, float) and math.isnan(value))

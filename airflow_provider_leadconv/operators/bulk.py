@@ -103,7 +103,10 @@ class LeadConversionBulkOperator(BaseOperator):
         self.limit = limit
         self._dry_run = dry_run  # BaseOperator has a method dry_run
         self.leadconv_conn_id = leadconv_conn_id
+        if leads is not None and leads_path is not None:
+            raise ValueError("give leads or leads_path, not both")
         self._run: BulkRun | None = None
+        self._killed = False
 
     @cached_property
     def hook(self) -> LeadConversionHook:
@@ -120,18 +123,21 @@ class LeadConversionBulkOperator(BaseOperator):
         with permanent_errors_fail():
             leads = self._read_leads()
             task_instance = context.get("ti")
-            first_try = task_instance is None or task_instance.try_number <= 1
-            allowed = allowed_failures(self.max_failures, len(leads))
             with self.hook.get_conn() as client:
-                results = self._open_results(task_instance, leads)
                 self._run = run = BulkRun(
-                    client, leads, results, concurrency=self.concurrency, may_follow_killed_run=not first_try
+                    client,
+                    leads,
+                    self._open_results(task_instance, leads),
+                    concurrency=self.concurrency,
+                    may_follow_killed_run=task_instance is not None and task_instance.try_number > 1,
                 )
+                if self._killed:
+                    run.kill()
                 try:
                     run.run(
-                        precondition=self.on_existing == "fail" and first_try,
+                        precondition=self.on_existing == "fail",
                         dry_run=self._dry_run,
-                        fail_fast=int(allowed) if self.fail_fast else None,
+                        fail_fast=allowed_failures(self.max_failures, len(leads)) if self.fail_fast else None,
                     )
                 finally:
                     numbers = self._tell(run, task_instance)
@@ -140,6 +146,7 @@ class LeadConversionBulkOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Keep what is known; what is in flight ends as ``unknown``. The worker has five seconds left."""
+        self._killed = True
         if self._run:
             self._run.kill()
 
@@ -151,10 +158,10 @@ class LeadConversionBulkOperator(BaseOperator):
 
         limit = None if self.limit in (None, "") else as_id(self.limit, "limit")
         read = partial(read_leads, owner_id=self.owner_id, create_deal=self.create_deal, limit=limit)
-        if (self.leads is None) == (self.leads_path is None):
-            raise InvalidRequestError("give exactly one of leads and leads_path")
-        if self.leads_path is None:
+        if self.leads is not None:
             return read(rows_of(self.leads))
+        if not self.leads_path:
+            raise InvalidRequestError("no leads and no leads_path; if an upstream task was to give them, it gave None")
         path = ObjectStoragePath(self.leads_path)
         with path.open("rb") as file:  # type: ignore[no-untyped-call]  # of universal_pathlib
             return read(rows_of_file(path.name, file))
@@ -169,6 +176,8 @@ class LeadConversionBulkOperator(BaseOperator):
         if self.results_path is None:
             return None
         path = ObjectStoragePath(self.results_path)
+        if not path.name or path.is_dir():
+            raise InvalidRequestError(f"results_path must name a file, not a folder: {self.results_path}")
         run = str(uuid4())
         if task_instance is not None:
             names = (task_instance.dag_id, task_instance.run_id, task_instance.task_id, task_instance.map_index)
@@ -177,7 +186,9 @@ class LeadConversionBulkOperator(BaseOperator):
 
     def _tell(self, run: BulkRun, task_instance: Any) -> dict[str, Any]:
         numbers = {**msgspec.structs.asdict(run.summary), "results_path": self.results_path}
-        self.log.info("%s", ", ".join(f"{name} {value}" for name, value in numbers.items()))
+        self.log.info("%s", run.summary)
+        if self.results_path:
+            self.log.info("What became of each lead is in %s", self.results_path)
         if task_instance is not None:
             task_instance.xcom_push(key=SUMMARY_KEY, value=numbers)
         return numbers
@@ -187,10 +198,10 @@ class LeadConversionBulkOperator(BaseOperator):
         if error is None:
             return
         if self.results_path:
-            error.message += f"; all results are in {self.results_path}"
+            error.message += f"\nWhat became of each lead is in {self.results_path}"
         if isinstance(error, DuplicateConversionError) or not (run.summary.unknown or run.summary.not_attempted):
             raise AirflowFailException(str(error)) from error
-        raise error
+        raise error from run.stopped_by
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
