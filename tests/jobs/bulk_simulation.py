@@ -355,4 +355,3 @@ def convert(server, leads, disk=None, *, kill_after=None, run="run", goes_on=Fal
         world.start_process()
     lines = [json.loads(line) for line in disk.files.get("results.jsonl", b"").splitlines()]
     return Run(job, workers, killed, lines)
-

@@ -49,9 +49,7 @@ FAULTS = st.one_of(
         share=st.floats(0.05, 0.3),
         method=st.just("GET"),
     ),
-    st.builds(
-        Fault, name=st.just("late_commit"), share=st.floats(0.05, 0.5), seconds=st.floats(0.0, TIMEOUT - 0.1)
-    ),
+    st.builds(Fault, name=st.just("late_commit"), share=st.floats(0.05, 0.5), seconds=st.floats(0.0, TIMEOUT - 0.1)),
     st.builds(
         Fault,
         name=st.sampled_from(["late_visible", "lookup_lag"]),
@@ -177,7 +175,9 @@ class BulkMachine(RuleBasedStateMachine):
         assert self.last.run.summary.unknown == self.last.run.summary.not_attempted == 0
         assert self.last.run.summary.duplicate == 0
         counts = self.server.store.conversion_counts
-        assert {lead: counts.get(lead, 0) for lead in self.batch} == {lead: int(lead in self.good) for lead in self.batch}
+        assert {lead: counts.get(lead, 0) for lead in self.batch} == {
+            lead: int(lead in self.good) for lead in self.batch
+        }
 
 
 BulkMachine.TestCase.settings = settings(
