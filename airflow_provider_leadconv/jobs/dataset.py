@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from airflow_provider_leadconv.api.client import LeadConversionsClient
 from airflow_provider_leadconv.api.errors import InvalidRequestError
-from airflow_provider_leadconv.api.records import LeadConversion
-from airflow_provider_leadconv.jobs.export import ExportSummary, Stopwatch, write_rows
+from airflow_provider_leadconv.jobs.export import ExportSummary, RowStream, Stopwatch, write_rows
 from airflow_provider_leadconv.jobs.feed import LogReader, Window
 from airflow_provider_leadconv.jobs.manifest import (
     CHECKPOINT,
@@ -43,6 +42,9 @@ from airflow_provider_leadconv.jobs.writers import FileFormat
 log = logging.getLogger(__name__)
 
 ROWS_PER_FILE = 100_000
+
+CHECKPOINT_LIFE = timedelta(days=1)
+"""An unfinished run older than this is not gone on with: who exports again wants what the API says now."""
 
 
 class DatasetOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,29 +86,6 @@ def export_dataset(
     """
     with folder.locked():
         return _Run(client, selection, folder, how, options).run()
-
-
-class _Rows:
-    """The rows of a walk, cut into parts."""
-
-    def __init__(self, pages: Iterator[PageRead]) -> None:
-        self._pages = pages
-        self._rest: list[LeadConversion] = []
-        self.cursor: str | None = None
-
-    def any_left(self) -> bool:
-        while not self._rest:
-            page = next(self._pages, None)
-            if page is None:
-                return False
-            self._rest, self.cursor = page
-        return True
-
-    def take(self, rows: int) -> Iterator[list[LeadConversion]]:
-        while rows > 0 and self.any_left():
-            batch, self._rest = self._rest[:rows], self._rest[rows:]
-            rows -= len(batch)
-            yield batch
 
 
 class _Run:
@@ -182,8 +161,10 @@ class _Run:
         self._write(comparison.missing(read(self._client, self._selection, reader)), lambda: None)
         added = sum(part.rows for part in self._parts[parts_before:])
         vanished = comparison.vanished
+        narrowed = self._settings.filters or self._selection.has_times
+        scope = "the listing, narrowed by the filters and times in the settings," if narrowed else "the whole listing"
         statement = (
-            f"A second walk over the whole listing saw {comparison.listed} conversions. "
+            f"A second walk over {scope} saw {comparison.listed} conversions. "
             f"All are in the parts, each once; {added} had been missing and were added. "
             f"{len(vanished)} in the parts are no longer listed."
         )
@@ -202,7 +183,7 @@ class _Run:
 
         :param window: the head of the log for a checkpoint after each part, or ``None`` for no checkpoint.
         """
-        rows = _Rows(pages)
+        rows = RowStream(pages)
         while rows.any_left():
             with self._folder.draft(PART_DRAFT) as draft:
                 facts = write_rows(draft, self._how, rows.take(self._options.rows_per_file))
@@ -219,9 +200,9 @@ class _Run:
         ours = (self._settings, self._base.digest, self._options.appends)
         if checkpoint is None or (checkpoint.settings, checkpoint.base, checkpoint.appends) != ours:
             return None
-        if not {part.name for part in checkpoint.parts} <= set(self._found):
-            return None
-        return checkpoint
+        is_fresh = datetime.now(UTC) - checkpoint.started < CHECKPOINT_LIFE
+        is_whole = {part.name for part in checkpoint.parts} <= set(self._found)
+        return checkpoint if is_fresh and is_whole else None
 
     def _save(self, window: Window, last_id: int, cursor: str | None) -> None:
         checkpoint = Checkpoint(

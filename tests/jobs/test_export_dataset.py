@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+import time_machine
 
 from airflow_provider_leadconv.api.errors import InvalidRequestError, UnavailableError
 from airflow_provider_leadconv.jobs.dataset import DatasetOptions
@@ -289,6 +290,11 @@ class TestResume:
         export(account, place, rows_per_file=250)
         assert ids(place) == sorted([*account.ids, last], reverse=True)
 
+    def test_checkpoint_of_long_ago_is_not_taken(self, tmp_path):
+        account = self.interrupted(tmp_path)
+        with time_machine.travel(datetime.now(UTC) + timedelta(hours=25)):
+            assert export(account, tmp_path, rows_per_file=250).api_calls == 10
+
     @pytest.mark.parametrize("change", ["settings", "manifest", "part"])
     def test_checkpoint_of_something_else_is_not_taken(self, place, change):
         account = self.interrupted(place)
@@ -322,7 +328,7 @@ class TestVerifyComplete:
         assert sorted(ids(place)) == list(range(1, 1002))
         found = manifest(place)["verification"]
         assert (found["listed"], found["added"], found["vanished"]) == (998, 2, [1000, 700, 1])
-        assert "saw 998 conversions" in found["statement"]
+        assert found["statement"].startswith("A second walk over the whole listing saw 998 conversions.")
         assert summary.api_calls == 10
 
     def test_nothing_is_taken_twice_afterwards(self, place):
@@ -343,6 +349,10 @@ class TestVerifyComplete:
         export(account, place, incremental=True, verify_complete=True)
         assert sorted(ids(place)) == account.ids
         assert manifest(place)["verification"]["added"] == 1
+
+    def test_statement_says_what_was_left_out(self, tmp_path):
+        export(account_of(10), tmp_path, selection(creator_id=2), verify_complete=True)
+        assert "the listing, narrowed by the filters" in manifest(tmp_path)["verification"]["statement"]
 
     def test_changed_part_is_found(self, place):
         account = account_of(100)

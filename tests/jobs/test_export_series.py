@@ -24,7 +24,7 @@ from jobs.folders import export, ids, manifest, names
 from jobs.test_export_dataset import FORMATS
 
 TESTS = Path(__file__).parents[1]
-SLOWLY = 0.01
+SLOWLY = 0.005
 TIMES_AND_REQUESTS = {"started": None, "finished": None, "requests": None}
 FRAMED_JSON = {"errors": [{"error": {"code": "rate_limit_exceeded", "message": "m"}, "meta": {}}]}
 
