@@ -75,6 +75,9 @@ def templated_classes() -> Iterator[tuple[str, ast.ClassDef, set[str]]]:
 
 TEMPLATED = list(templated_classes())
 
+# On purpose: a path that does not end in a template tells whether it is a folder, so some mistakes show at once.
+READ_BEFORE_RENDERING = {"LeadConversionExportOperator": {"path", "full"}}
+
 
 def test_operators_and_sensors_have_template_fields():
     names = {name.rpartition(".")[2] for name, _, _ in TEMPLATED}
@@ -103,6 +106,12 @@ def test_a_constructor_only_keeps_what_a_template_may_render(cls: ast.ClassDef, 
     uses = [node for node in ast.walk(constructor) if isinstance(node, ast.Name) and node.id in own]
     for use in uses:
         assert use in allowed, f"{use.id} is used in __init__, line {use.lineno}"
+    read_again = {
+        node.attr
+        for node in ast.walk(constructor)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
+    }
+    assert fields & read_again == READ_BEFORE_RENDERING.get(cls.name, set())
 
 
 def test_no_file_names_a_package_index():

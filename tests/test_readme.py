@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -110,12 +112,22 @@ def exported_rows(folder: Path) -> int:
 
 
 def test_exporting(sandbox: Sandbox, tmp_path: Path):
-    dag = dag_of(block("python", "incremental"), tmp_path)
+    dag = dag_of(block("python", "export_conversions"), tmp_path)
     assert run_dag(dag)["export"].state == "success"
     sandbox.add_conversion()
     assert run_dag(dag)["export"].state == "success"
     assert exported_rows(tmp_path / "conversions") == len(sandbox.conversions) == 31
     assert (tmp_path / "conversions" / "_manifest.json").exists()
+
+
+def test_exporting_to_sql(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    database = tmp_path / "warehouse.db"
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(database)}))
+    runs = run_dag(dag_of(block("python", "LeadConversionToSqlOperator"), tmp_path))
+    assert runs["load"].state == "success", runs
+    with closing(sqlite3.connect(database)) as connection:
+        ids = [row[0] for row in connection.execute("SELECT id FROM lead_conversions ORDER BY id DESC")]
+    assert ids == [conversion["id"] for conversion in sandbox.conversions]
 
 
 def test_the_last_export(sandbox: Sandbox, tmp_path: Path):

@@ -222,7 +222,7 @@ class BulkRun:
             if failures > len(self.bad):
                 lines.append(f"  and {failures - len(self.bad)} more")
         if summary.not_attempted:
-            reason = self._job.stopped_by or "the run was stopped"
+            reason = str(self._job.stopped_by or "the run was stopped").rstrip(".")
             lines.append(f"{summary.not_attempted} of {summary.leads} leads were not attempted: {reason}")
         return "\n".join(lines)
 

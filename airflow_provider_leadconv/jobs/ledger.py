@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
@@ -29,7 +30,7 @@ class Before(msgspec.Struct, frozen=True, kw_only=True):
     start_mark: int | None = None
     looked: bool = False
     known: Mapping[int, int] = {}
-    unconverted: Collection[int] = ()
+    unconverted: AbstractSet[int] = frozenset()
 
 
 class Doubt(msgspec.Struct, kw_only=True):

@@ -10,11 +10,13 @@ import asyncio
 import contextvars
 import logging
 import math
+import platform
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
+from airflow import __version__ as airflow_version
 from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
 
@@ -24,6 +26,7 @@ from airflow_provider_leadconv.api.errors import (
     LeadConversionError,
     UnavailableError,
 )
+from airflow_provider_leadconv.api.messages import USER_AGENT
 from airflow_provider_leadconv.api.wire import ListQuery
 from airflow_provider_leadconv.failing import PERMANENT_ERRORS
 from airflow_provider_leadconv.hooks.connection import config_from_connection
@@ -281,8 +284,11 @@ def _new_client(config: ClientConfig, renew_token: Callable[[], Awaitable[str]])
     """Make the client; not on the event loop, as the first import of the HTTP libraries takes time."""
     from airflow_provider_leadconv.api.async_client import AsyncLeadConversionsClient
 
-    # One attempt a request: when to try again is up to the reader.
-    return AsyncLeadConversionsClient(config.hurried(0.0), renew_token=renew_token)
+    return AsyncLeadConversionsClient(
+        config.hurried(0.0),  # one attempt a request: when to try again is up to the reader
+        renew_token=renew_token,
+        user_agent=f"{USER_AGENT} Airflow/{airflow_version} Python/{platform.python_version()}",
+    )
 
 
 def _page(query: ListQuery) -> Callable[[AsyncLeadConversionsClient], Awaitable[Page]]:

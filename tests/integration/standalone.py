@@ -23,13 +23,13 @@ START_TIMEOUT = 300.0
 REQUEST_TIMEOUT = 60.0  # two cores are busy while Airflow starts
 
 
-def airflow_environment(home: Path, connection: Mapping[str, Any]) -> dict[str, str]:
-    """Settings of an Airflow of its own, with our example DAGs and ``leadconv_default``."""
+def airflow_environment(home: Path, connection: Mapping[str, Any], dags: Path = EXAMPLE_DAGS) -> dict[str, str]:
+    """Settings of an Airflow of its own, with a folder of DAGs and ``leadconv_default``."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     return inherited | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # standalone calls `airflow`
         "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(EXAMPLE_DAGS),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW_CONN_LEADCONV_DEFAULT": json.dumps(connection),
     }
@@ -58,15 +58,17 @@ class Standalone:
 
     :param home: its AIRFLOW_HOME, made anew.
     :param connection: what ``leadconv_default`` is.
+    :param dags: the folder of DAGs.
     """
 
-    def __init__(self, home: Path, connection: Mapping[str, Any]) -> None:
+    def __init__(self, home: Path, connection: Mapping[str, Any], dags: Path = EXAMPLE_DAGS) -> None:
         self.home = home
         self.console = home / "console.log"
         port, worker_logs, trigger_logs = free_ports(3)
+        self._triggerers: list[subprocess.Popen[bytes]] = []
         url = f"http://127.0.0.1:{port}"
         self._client = httpx.Client(base_url=url, timeout=REQUEST_TIMEOUT, trust_env=False)
-        self._environment = airflow_environment(home, connection) | {
+        self._environment = airflow_environment(home, connection, dags) | {
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "2",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
@@ -106,19 +108,62 @@ class Standalone:
 
     def processes(self) -> list[psutil.Process]:
         """Those that are running."""
-        return processes_of(self._process.pid)
+        sessions = [self._process, *self._triggerers]
+        return [process for session in sessions for process in processes_of(session.pid)]
 
     def run_dag(self, dag_id: str, conf: Mapping[str, Any], timeout: float = 300.0) -> dict[str, str]:
         """Trigger a DAG and wait for its end.
 
         :return: task id -> state; ``dag_run`` -> the run's.
         """
+        return self.finish_run(self.start_run(dag_id, conf, timeout), timeout)
+
+    def start_run(self, dag_id: str, conf: Mapping[str, Any], timeout: float = 300.0) -> str:
+        """Trigger a DAG.
+
+        :return: the path of the run.
+        """
         self._wait(lambda: self._client.get(f"/api/v2/dags/{dag_id}").status_code == httpx.codes.OK, timeout)
         started = self._client.post(f"/api/v2/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
-        url = f"/api/v2/dags/{dag_id}/dagRuns/{started.raise_for_status().json()['dag_run_id']}"
+        return f"/api/v2/dags/{dag_id}/dagRuns/{started.raise_for_status().json()['dag_run_id']}"
+
+    def finish_run(self, url: str, timeout: float = 300.0) -> dict[str, str]:
+        """Wait for the end of a run.
+
+        :return: task id -> state; ``dag_run`` -> the run's.
+        """
         self._wait(lambda: self._client.get(url).json()["state"] in {"success", "failed"}, timeout)
+        return {"dag_run": self._client.get(url).json()["state"], **self.task_states(url)}
+
+    def task_states(self, url: str) -> dict[str, str]:
+        """:return: task id -> state in a run."""
         tasks = self._client.get(f"{url}/taskInstances").json()["task_instances"]
-        return {"dag_run": self._client.get(url).json()["state"], **{task["task_id"]: task["state"] for task in tasks}}
+        return {task["task_id"]: task["state"] for task in tasks}
+
+    def wait_for(self, condition: Callable[[], bool], timeout: float = 120.0) -> None:
+        """Wait until something is so."""
+        self._wait(condition, timeout)
+
+    def kill_triggerer(self) -> None:
+        """Kill the triggerer and what it started, at once."""
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                if "triggerer" in " ".join(process.cmdline()):
+                    process.kill()
+
+    def start_triggerer(self) -> None:
+        """Start a triggerer in the place of the one that was killed."""
+        with self.console.open("ab") as console:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "airflow", "triggerer"],
+                cwd=self.home,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._triggerers.append(process)
 
     def _is_healthy(self) -> bool:
         try:
@@ -145,4 +190,5 @@ class Standalone:
                 with suppress(psutil.NoSuchProcess):
                     end(process)
             psutil.wait_procs(left, STOP_TIMEOUT)
-        self._process.wait()
+        for started in [self._process, *self._triggerers]:
+            started.wait()

@@ -35,7 +35,7 @@ def process(answer, **options):
     """
     try:
         text = json.dumps(main(**options))
-    except BaseException:
+    except BaseException:  # noqa: BLE001
         text = traceback.format_exc()
     Path(answer).write_text(text)
     os._exit(0)

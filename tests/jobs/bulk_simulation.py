@@ -24,13 +24,15 @@ from airflow_provider_leadconv.api.messages import Answer, NoAnswer
 from airflow_provider_leadconv.jobs.bulk_run import BulkRun
 from airflow_provider_leadconv.jobs.leads import read_leads
 from airflow_provider_leadconv.jobs.results import Results
+from airflow_provider_leadconv.sandbox.answers import error_answer
+from airflow_provider_leadconv.sandbox.errors import ApiError
 from airflow_provider_leadconv.sandbox.ratelimits import RateLimit
 from airflow_provider_leadconv.sandbox.service import Service
 from airflow_provider_leadconv.sandbox.settings import Settings
 from airflow_provider_leadconv.sandbox.store import Store
 from airflow_provider_leadconv.sandbox.transport import HangUp
 
-TOKEN = "token"
+TOKEN = "0123456789abcdef"
 EPOCH = 1_700_000_000
 
 
@@ -120,7 +122,7 @@ class SimulatedWorkers:
         def work():
             try:
                 future.set_result(task())
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 future.set_exception(error)
             self._running.discard(getcurrent())
             self._ended.append(future)
@@ -206,9 +208,13 @@ class Server:
             self.log.append((self.world.now, request.method, 429))
             return Answer(status=429, headers={}, body=b"")
         headers = {"user-agent": "test", "authorization": f"Bearer {token}"}
-        grant = self.service.authorise(request.method, "/v2/lead_conversions", headers)
         query = dict(parse_qsl(request.query, keep_blank_values=True))
-        response, _ = self.service.respond(grant, request.method, query, "application/json", request.body or b"", "id")
+        body = request.body or b""
+        try:
+            grant = self.service.authorise(request.method, "/v2/lead_conversions", headers)
+            response, _ = self.service.respond(grant, request.method, query, "application/json", body, "id")
+        except ApiError as error:
+            response = error_answer(error, "id")
         self.log.append((self.world.now, request.method, response.status_code))
         return response
 
@@ -355,4 +361,3 @@ def convert(server, leads, disk=None, *, kill_after=None, run="run", goes_on=Fal
         world.start_process()
     lines = [json.loads(line) for line in disk.files.get("results.jsonl", b"").splitlines()]
     return Run(job, workers, killed, lines)
-

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk._shared.module_loading import import_string
+from airflow_harness import TaskRun, run_task
 
 from airflow_provider_leadconv.sensors.leadconv import LeadConversionSensor
-from tests.airflow_harness import TaskRun, run_task
 
 MODES = ("poke", "reschedule", "deferrable")
 _MODE = {"poke": {"mode": "poke"}, "reschedule": {"mode": "reschedule"}, "deferrable": {"deferrable": True}}

@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSen
 from airflow_provider_leadconv.api.errors import InvalidRequestError, UnavailableError
 from airflow_provider_leadconv.sandbox import Sandbox
 from airflow_provider_leadconv.sensors.leadconv import LeadConversionSensor
-from tests.sensors.driver import MODES, Wait
+from sensors.driver import MODES, Wait
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

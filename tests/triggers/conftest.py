@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.triggers.simulation import Api
+from triggers.simulation import Api
 
 
 @pytest.fixture

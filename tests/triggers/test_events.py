@@ -16,7 +16,7 @@ from airflow_provider_leadconv.api.messages import Answer
 from airflow_provider_leadconv.triggers import event_producer
 from airflow_provider_leadconv.triggers.events import LeadConversionEventTrigger
 from airflow_provider_leadconv.triggers.leadconv import LeadConversionTrigger
-from tests.triggers.simulation import Api, run
+from triggers.simulation import Api, run
 
 STORED = AdvanceOutcome(acked=1, failed=0)
 LOST = AdvanceOutcome(acked=0, failed=1)

@@ -15,7 +15,7 @@ import pytest
 from airflow_provider_leadconv.api.messages import Answer, NoAnswer
 from airflow_provider_leadconv.triggers import shared_reader
 from airflow_provider_leadconv.triggers.leadconv import LeadConversionTrigger
-from tests.triggers.simulation import Api, run
+from triggers.simulation import Api, run
 
 INTERVAL = 5.0
 
