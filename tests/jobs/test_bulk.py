@@ -316,6 +316,7 @@ def test_a_resume_reads_the_head_down_to_the_start_mark(world):
     assert first.killed
     new = len(server.store.conversions) - 3000
     assert 10 < new < 500
+    world.run_until(world.now + 0.1, lambda: False)  # what was on its way arrives
     asked = len(server.log)
     second = convert(server, leads, disk, goes_on=True, concurrency=8)
     assert methods(server)[asked:].index("POST") <= ceil(new / 200) + 3 * 8
