@@ -15,6 +15,13 @@ from airflow_provider_leadconv.connection_form import (
 
 _PACKAGE = "airflow_provider_leadconv"
 _INTEGRATION = "Lead Conversions (Zendesk Sell)"
+_ASSET_URIS = [
+    {
+        "schemes": ["leadconv"],
+        "handler": f"{_PACKAGE}.assets.sanitize_uri",
+        "factory": f"{_PACKAGE}.assets.create_asset",
+    }
+]
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -34,6 +41,16 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [_modules("hooks.leadconv")],
         "operators": [_modules("operators.bulk", "operators.export")],
         "sensors": [_modules("sensors.leadconv")],
+        "transfers": [
+            {
+                "source-integration-name": _INTEGRATION,
+                "target-integration-name": "Common SQL",
+                "python-module": f"{_PACKAGE}.transfers.leadconv_to_sql",
+            }
+        ],
+        "triggers": [_modules("triggers.leadconv", "triggers.events")],
+        "asset-uris": _ASSET_URIS,
+        "dataset-uris": _ASSET_URIS,  # Airflow 2
         "connection-types": [
             {
                 "connection-type": CONN_TYPE,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import io
 import socket
+import struct
 import time
 from typing import Any
 
@@ -34,12 +35,21 @@ class _DeadlineReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
+        try:
+            self._allow_what_is_left()
+            return self._raw.readinto(buffer)
+        except TimeoutError:
+            # Closing is to drop what the kernel has not delivered yet. In a partition it would go on trying for
+            # minutes, and deliver a conversion long after it was given up and judged not to be made.
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raise
+
+    def _allow_what_is_left(self) -> None:
         if self._deadline is not None:
             left = self._deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError("the answer did not end in time")
             self._sock.settimeout(left)
-        return self._raw.readinto(buffer)
 
     def close(self) -> None:
         self._raw.close()

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+import msgspec
+
 from airflow_provider_leadconv.api.config import DEFAULT_BASE_URL, ClientConfig
 from airflow_provider_leadconv.api.errors import ConnectionConfigError, InvalidRequestError
 from airflow_provider_leadconv.api.records import as_bool
@@ -41,19 +43,23 @@ class ConnectionFields(Protocol):
         """Access token."""
         ...
 
+    @property
+    def extra(self) -> str | None:
+        """JSON object of options."""
+        ...
 
-def config_from_connection(connection: ConnectionFields, extra: Mapping[str, Any]) -> ClientConfig:
+
+def config_from_connection(connection: ConnectionFields) -> ClientConfig:
     """Check a connection and take its fields.
 
-    :param connection: the Airflow connection.
-    :param extra: its extra, decoded. Values may be strings, as the URI form of a connection makes them.
+    :param connection: the Airflow connection. Values in its extra may be strings, as the URI form makes them.
     :raises ConnectionConfigError: naming the connection and the field or key that is wrong.
     """
     try:
         return ClientConfig(
             token=(connection.password or "").strip(),
             base_url=_base_url(connection),
-            **{"account": connection.conn_id or "default", **_options(extra)},
+            **{"account": connection.conn_id or "default", **_options(_decoded(connection.extra))},
         )
     except ConnectionConfigError as error:
         raise ConnectionConfigError(f"connection {connection.conn_id!r}: {error.message}") from error
@@ -78,6 +84,14 @@ def _base_url(connection: ConnectionFields) -> str:
     if ":" in parts.netloc.rpartition("]")[2]:
         raise ConnectionConfigError(f"port {connection.port} is set, and host has one too; leave one out")
     return parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
+
+
+def _decoded(extra: str | None) -> dict[str, Any]:
+    # Not Connection.extra_dejson, which takes an extra it cannot read for an empty one.
+    try:
+        return msgspec.json.decode(extra, type=dict[str, Any] | None) or {} if extra else {}
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ConnectionConfigError(f"extra is no JSON object: {error}") from error
 
 
 def _options(extra: Mapping[str, Any]) -> dict[str, Any]:

@@ -186,7 +186,7 @@ class LeadConversionHook(BaseHook):
 
     def _read_config(self) -> ClientConfig:
         connection = self.get_connection(self.leadconv_conn_id)
-        config = config_from_connection(connection, connection.extra_dejson)
+        config = config_from_connection(connection)
         mask_secret(config.token)
         return config
 

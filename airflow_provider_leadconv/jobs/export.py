@@ -1,15 +1,15 @@
-"""An export into one file, and what every export reports."""
+"""An export into one file, and what exports into files have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, cast
 
 import msgspec
 
 from airflow_provider_leadconv.api.client import LeadConversionsClient
 from airflow_provider_leadconv.api.records import LeadConversion
-from airflow_provider_leadconv.jobs.reading import Selection, read, wait_until_visible
+from airflow_provider_leadconv.jobs.reading import PageRead, Selection, read, wait_until_visible
 from airflow_provider_leadconv.jobs.storage import Folder
 from airflow_provider_leadconv.jobs.writers import FileFormat, HashingFile, row_writer
 
@@ -66,6 +66,11 @@ class Stopwatch:
         """Requests sent since the start."""
         return self._client.counters.requests - self._requests
 
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return round(self._client.clock() - self._started, 3)
+
     def summary(self, files: Sequence[FileFacts]) -> ExportSummary:
         """:return: the cost, and what is in the files that came of it."""
         ids = [(file.min_id, file.max_id) for file in files if file.min_id is not None and file.max_id is not None]
@@ -75,8 +80,37 @@ class Stopwatch:
             max_id=max((high for _, high in ids), default=None),
             bytes=sum(file.bytes for file in files),
             api_calls=self.requests,
-            duration_s=round(self._client.clock() - self._started, 3),
+            duration_s=self.seconds,
         )
+
+
+class RowStream:
+    """The rows of a walk, to be taken in any number.
+
+    :param pages: the walk.
+    """
+
+    def __init__(self, pages: Iterator[PageRead]) -> None:
+        self._pages = pages
+        self._rest: list[LeadConversion] = []
+        self.cursor: str | None = None
+        """What the page was asked for with that the last rows came from."""
+
+    def any_left(self) -> bool:
+        """:return: whether there are more rows; reads on if need be."""
+        while not self._rest:
+            page = next(self._pages, None)
+            if page is None:
+                return False
+            self._rest, self.cursor = page
+        return True
+
+    def take(self, rows: int) -> Iterator[list[LeadConversion]]:
+        """:return: the next rows, in batches, up to so many."""
+        while rows > 0 and self.any_left():
+            batch, self._rest = self._rest[:rows], self._rest[rows:]
+            rows -= len(batch)
+            yield batch
 
 
 def write_rows(draft: IO[bytes], how: FileFormat, batches: Iterable[Sequence[LeadConversion]]) -> FileFacts:

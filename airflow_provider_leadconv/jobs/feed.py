@@ -78,6 +78,11 @@ class LogReader:
                 fresh.append(row)
         return fresh
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the walk is so far below its window that :meth:`window` will not change any more."""
+        return len(self._read) > self._window_rows + self._least_rows
+
     def window(self) -> Window:
         """What the next walk has to know. True only after a whole walk: :attr:`finished`, or the listing ended.
 
@@ -93,7 +98,7 @@ class LogReader:
     def _remember(self, row: LeadConversion) -> None:
         if not self._read:
             self._mark, self._newest_time = row.id, row.created_at
-        if len(self._read) > self._window_rows + self._least_rows:
+        if self.is_settled:
             return  # a page's worth of older rows: the window ends above them
         self._read.append(row.id)
         if len(self._read) <= self._least_rows + 1 or self._is_recent(row):

@@ -197,7 +197,10 @@ class ObjectFolder:
     def publish(self, draft: IO[bytes], name: str) -> None:
         """See :meth:`Folder.publish`."""
         draft.flush()
-        self._fs.put_file(draft.name, self._at(name))
+        try:
+            self._fs.put_file(draft.name, self._at(name))
+        except OSError as error:  # such as a bucket that is not there: say which
+            raise OSError(f"cannot write {self._at(name)}: {error}") from error
 
     def open(self, name: str) -> IO[bytes]:
         """See :meth:`Folder.open`."""

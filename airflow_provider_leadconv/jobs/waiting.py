@@ -18,10 +18,9 @@ from airflow_provider_leadconv.api.errors import InvalidRequestError
 from airflow_provider_leadconv.api.paging import Listing
 from airflow_provider_leadconv.api.records import LeadConversion, Page, as_id
 from airflow_provider_leadconv.api.wire import MAX_PER_PAGE, ListQuery
-from airflow_provider_leadconv.jobs.feed import LogReader, Window
 
 OVERLAP_ROWS = 100
-"""So many rows below the mark are read again for ids that became visible late: half a page, so mostly for nothing."""
+"""So many rows are read again for ids that became visible late: half a page, so mostly it costs no request."""
 
 
 class Watch:
@@ -66,7 +65,8 @@ class Waiting:
     """Those who wait for leads of one account, and how much of the log was read for them."""
 
     def __init__(self) -> None:
-        self._window: Window | None = None
+        self._mark = 0
+        self._floor: int | None = None  # down to here the next reading goes; None before the first
         self._joined: dict[Watch, None] = {}  # those for whom the log was not read yet
         self._by_lead: dict[int, list[Watch]] = {}  # longest not looked up first
         self._unchecked: dict[int, None] = {}
@@ -74,7 +74,7 @@ class Waiting:
     @property
     def mark(self) -> int:
         """The highest conversion id read; 0 before the first reading."""
-        return self._window.mark if self._window else 0
+        return self._mark
 
     @property
     def unchecked(self) -> list[int]:
@@ -135,10 +135,10 @@ class Waiting:
         rows = yield from _next_rows(listing)
         depth = self._depth(rows, joined) if listing.next_query else 0
         depth = depth if down_to is None else min(depth, down_to)
-        reader = self._reader(depth)
+        newest: list[int] = []
         reached = 0
         while rows:
-            reader.take(rows)
+            newest += [row.id for row in rows[: OVERLAP_ROWS - len(newest)]]
             found = self.see(rows)
             reached = rows[-1].id - 1 if listing.next_query else 0
             # A page that has somebody's lead saves its look-up, so reading on costs nothing.
@@ -147,7 +147,7 @@ class Waiting:
             rows = yield from _next_rows(listing)
         else:
             reached = 0
-        self._note_reading(reader.window(), joined, reached)
+        self._note_reading(newest, joined, reached)
 
     def _depth(self, rows: Sequence[LeadConversion], joined: Iterable[Watch]) -> int:
         """Find the id above which to read the log, so that this and looking up the rest take the fewest requests.
@@ -157,8 +157,8 @@ class Waiting:
         reached = rows[-1].id - 1
         ids_a_page = (rows[0].id - reached) / len(rows) * MAX_PER_PAGE
         needs = [(watch.mark, len(watch.pending)) for watch in joined]
-        if self._window:
-            needs.append((self._window.floor, max(0, len(self._by_lead) - sum(leads for _, leads in needs))))
+        if self._floor is not None:
+            needs.append((self._floor, max(0, len(self._by_lead) - sum(leads for _, leads in needs))))
         older = sorted((need for need in needs if need[0] < reached), reverse=True)
         look_ups = sum(leads for _, leads in older)
         best = (look_ups, reached)
@@ -167,18 +167,15 @@ class Waiting:
             best = min(best, (math.ceil((reached - mark) / ids_a_page) + look_ups, mark))
         return best[1]
 
-    def _reader(self, depth: int) -> LogReader:
-        known = self._window if self._window and depth <= self._window.floor else Window(floor=depth)
-        return LogReader(known, window_rows=OVERLAP_ROWS, window_time=None)
-
-    def _note_reading(self, window: Window, joined: Iterable[Watch], reached: int) -> None:
+    def _note_reading(self, newest: Sequence[int], joined: Iterable[Watch], reached: int) -> None:
         behind = [lead_id for watch in joined if watch.mark < reached for lead_id in watch.pending]
-        if self._window and self._window.floor < reached:
+        if self._floor is not None and self._floor < reached:
             behind = list(self._by_lead)
         self._unchecked.update((lead_id, None) for lead_id in behind if lead_id in self._by_lead)
         for watch in joined:
             self._joined.pop(watch, None)
-        self._window = window
+        self._mark = max([self._mark, *newest])
+        self._floor = newest[-1] - 1 if len(newest) == OVERLAP_ROWS else reached
 
 
 def _next_rows(listing: Listing) -> Generator[ListQuery, Page, list[LeadConversion]]:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, BaseSensorOperator, PokeReturnValue, conf
 
 from airflow_provider_leadconv.api.errors import LeadConversionError
 from airflow_provider_leadconv.failing import permanent_errors_fail
 from airflow_provider_leadconv.hooks.leadconv import DEFAULT_CONN_ID, LeadConversionHook
 from airflow_provider_leadconv.jobs.waiting import Waiting, Watch, read_lead_ids
+from airflow_provider_leadconv.triggers import verdict
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 PROGRESS_INTERVAL = 60.0
+_AIRFLOWS_TIMER = "Trigger timeout"  # TriggerFailureReason.TRIGGER_TIMEOUT, which has moved between versions
 
 
 class LeadConversionSensor(BaseSensorOperator):
@@ -30,11 +33,17 @@ class LeadConversionSensor(BaseSensorOperator):
     mode ``reschedule`` nothing is remembered between pokes: a poke for several leads reads the newest page and looks
     up the others until one is not converted, one request a lead at the most.
 
+    ``deferrable`` waits in the triggerer, after one check on the worker. All who wait there on one connection share one
+    reading of the log every ``poke_interval``, whatever the number of sensors and leads; ``exponential_backoff`` does
+    not apply, as it is not one sensor's to set.
+
     An error that only time can mend is logged and waited out. While it lasts, mode ``reschedule`` keeps its worker
     slot, as what counts the failures is the process.
 
     :param lead_id: id of a lead, or a list of them; templated.
     :param leadconv_conn_id: id of an Airflow connection of type ``leadconv``; templated.
+    :param deferrable: wait in the triggerer instead of on a worker; ``mode`` has no meaning then. Default: what
+        ``[operators] default_deferrable`` says.
     :param max_consecutive_failures: how many checks in a row may fail before the task does, with the last error; it is
         retried then, and never skipped. Not counted with ``silent_fail``.
     :param kwargs: as of every sensor: ``poke_interval``, ``timeout``, ``mode``, ``soft_fail``.
@@ -51,12 +60,14 @@ class LeadConversionSensor(BaseSensorOperator):
         *,
         lead_id: int | str | Sequence[int | str],
         leadconv_conn_id: str = DEFAULT_CONN_ID,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         max_consecutive_failures: int = 10,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.lead_id = lead_id
         self.leadconv_conn_id = leadconv_conn_id
+        self.deferrable = deferrable
         self.max_consecutive_failures = max_consecutive_failures
         self._failures = 0
         self._told_at = -PROGRESS_INTERVAL
@@ -69,19 +80,40 @@ class LeadConversionSensor(BaseSensorOperator):
     @property
     def reschedule(self) -> bool:
         """Whether to give the worker slot back between pokes. Not while checks fail: the process counts them."""
-        return self.mode == "reschedule" and self._failures == 0
+        return self.mode == "reschedule" and not self.deferrable and self._failures == 0
 
     def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002
-        """Check once."""
-        try:
-            with permanent_errors_fail():
-                self._check()
-        except LeadConversionError as error:
-            self._tolerate(error)
-            return PokeReturnValue(is_done=False)
-        self._failures = 0
-        self._tell_progress()
-        return PokeReturnValue(is_done=not self._watch.pending, xcom_value=self._result)
+        """Check once; defer, if that is wanted and not all leads are converted."""
+        started = time.time()
+        done = self._check()
+        if self.deferrable and not done:
+            self._defer(deadline=started + self.timeout)
+        return PokeReturnValue(is_done=done, xcom_value=self._result)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after the triggerer, or after Airflow's own timer if that was faster: it, too, gives a last look."""
+        if (next_kwargs or {}).get("error") == _AIRFLOWS_TIMER:
+            next_method, next_kwargs = "execute_complete", {"event": verdict.TIMED_OUT}
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def execute_complete(
+        self,
+        context: Context,  # noqa: ARG002
+        event: dict[str, Any],
+        found: Sequence[dict[str, Any]] = (),
+    ) -> Any:
+        """Take what the trigger found.
+
+        :param event: as of :mod:`~airflow_provider_leadconv.triggers.verdict`.
+        :param found: what was found before.
+        """
+        with permanent_errors_fail():
+            conversions = verdict.conversions_of(event)
+        if conversions is None:
+            return self._last_look()
+        by_lead = {conversion["lead_id"]: conversion for conversion in [*found, *conversions]}
+        ordered = [by_lead[lead_id] for lead_id in self._lead_ids[0]]
+        return ordered if self._lead_ids[1] else ordered[0]
 
     @cached_property
     def _lead_ids(self) -> tuple[list[int], bool]:
@@ -102,13 +134,52 @@ class LeadConversionSensor(BaseSensorOperator):
         found = [conversion.to_dict() for conversion in self._watch.conversions]
         return found if self._lead_ids[1] else next(iter(found), None)
 
-    def _check(self) -> None:
-        """Look for the pending leads: one by itself, several in what is new in the log."""
-        if len(self._watch.pending) == 1:
-            self._look_up(self._watch.pending)
-        elif self._watch.pending:
+    def _check(self) -> bool:
+        """Look for the pending leads.
+
+        :return: whether there are none left. Not if an error leaves it open.
+        """
+        try:
+            with permanent_errors_fail():
+                self._look()
+        except LeadConversionError as error:
+            self._tolerate(error)
+            return False
+        self._failures = 0
+        self._tell_progress()
+        return not self._watch.pending
+
+    def _look(self) -> None:
+        """Look one lead up by itself, several in what is new in the log."""
+        pending = self._watch.pending
+        if len(pending) > 1 or (pending and self.deferrable):
             self._read_log()
-            self._look_up(self._waiting.unchecked)
+            pending = self._waiting.unchecked
+        self._look_up(pending)
+
+    def _defer(self, deadline: float) -> None:
+        from airflow_provider_leadconv.triggers.leadconv import LeadConversionTrigger
+
+        self.defer(
+            trigger=LeadConversionTrigger(
+                lead_ids=self._watch.pending,
+                leadconv_conn_id=self.leadconv_conn_id,
+                # A mark is worth something only if all were looked for after it was taken.
+                mark=self._waiting.mark if self._failures == 0 else 0,
+                poll_interval=self.poke_interval,
+                deadline=deadline,
+                max_consecutive_failures=None if self.silent_fail else self.max_consecutive_failures,
+            ),
+            method_name="execute_complete",
+            kwargs={"found": [conversion.to_dict() for conversion in self._watch.conversions]},
+            timeout=timedelta(seconds=self.timeout),
+        )
+
+    def _last_look(self) -> Any:
+        """Look every lead up once more, before a timeout is reported."""
+        if self._check():
+            return self._result
+        raise AirflowSensorTimeout(f"{self._watch.progress} after {self.timeout:g} s")
 
     def _read_log(self) -> None:
         client = self.hook.get_conn()

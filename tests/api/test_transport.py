@@ -10,15 +10,15 @@ import time
 import tracemalloc
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from queue import Queue
 from threading import Barrier
 
 import pytest
 from servers import Server, certificate, closed_port, config, hangs_up, response, says, silent, trickles
 from simulated import TOKEN, page, row
 
-from airflow_provider_leadconv.api.client import USER_AGENT
 from airflow_provider_leadconv.api.errors import ConnectionConfigError, UnknownOutcomeError
-from airflow_provider_leadconv.api.messages import Answer, NoAnswer
+from airflow_provider_leadconv.api.messages import USER_AGENT, Answer, NoAnswer
 from airflow_provider_leadconv.api.records import ConversionRequest
 from airflow_provider_leadconv.api.transport import MAX_BODY, RequestsTransport
 from airflow_provider_leadconv.api.wire import ListQuery, conversion_request, read_conversion
@@ -433,6 +433,24 @@ def test_an_answer_that_does_not_end_in_time_is_given_up(talk, tls, tmp_path):
     assert (missing.sent, missing.misconfigured) == (True, False)
     assert "within 0.4 s" in missing.reason
     assert took < 4, "the trickle would have gone on"
+
+
+@pytest.mark.parametrize("said", [b"", START], ids=["silence", "half a body"])
+def test_a_request_that_is_given_up_is_not_delivered_any_more(said):
+    ends = Queue()
+
+    def talk(sock, request):
+        sock.sendall(said)
+        try:
+            ends.put(sock.recv(1))
+        except ConnectionResetError as reset:
+            ends.put(type(reset))
+        return True
+
+    with Server(talk) as server:
+        assert send(server.url, POST, timeout=0.3).sent
+        # A reset drops what is on its way; after an orderly close the kernel would go on delivering it.
+        assert ends.get(timeout=10) is ConnectionResetError
 
 
 def test_a_deadline_is_that_of_one_answer_not_of_the_connection():

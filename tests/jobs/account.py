@@ -35,11 +35,13 @@ class Account:
     """Conversions by id, ascending, and what happens at each request.
 
     :param rows: the conversions.
+    :param repeated: how many rows of the page before come again on a page.
     :param before: called with the number of the request, from 1, before it is answered; may change the account, or
         return an answer to give instead.
     """
 
-    def __init__(self, rows=(), *, before=lambda number: None):
+    def __init__(self, rows=(), *, before=lambda number: None, repeated=lambda: 0):
+        self.repeated = repeated
         self.rows = {row["id"]: row for row in rows}
         self.before = before
         self.queries = []
@@ -78,7 +80,8 @@ class Account:
     def _fitting(self, query):
         ids = self.ids
         if "cursor" in query:
-            ids = ids[: bisect_left(ids, json.loads(base64.b64decode(query["cursor"]))["last_id"])]
+            last_id = json.loads(base64.b64decode(query["cursor"]))["last_id"]
+            ids = ids[: bisect_left(ids, last_id) + self.repeated()]
         wanted = {name: int(query[name]) for name in FILTERS if name in query}
         return [n for n in ids if all(self.rows[n][name] == value for name, value in wanted.items())] if wanted else ids
 
@@ -90,5 +93,5 @@ def answered(status, body):
     return Answer(status=status, headers={"content-type": "application/json"}, body=json.dumps(body).encode())
 
 
-def selection(created_from=None, created_until=None, **filters):
-    return Selection(query=ListQuery(**filters), created_from=created_from, created_until=created_until)
+def selection(created_from=None, created_until=None, **query):
+    return Selection(query=ListQuery(**query), created_from=created_from, created_until=created_until)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -82,6 +83,20 @@ def test_full_disk_is_named_and_leaves_the_last_export(tmp_path):
 class _FullDisk(LocalFolder):
     def draft(self, name):
         return Path("/dev/full").open("wb", buffering=0)
+
+
+def test_progress_is_logged_every_15_seconds(tmp_path, caplog):
+    caplog.set_level("INFO", logger="airflow_provider_leadconv.jobs.reading")
+    account = Account(conversion(n) for n in range(1, 10_001))
+
+    def take_five_seconds(number):
+        account.now += 5
+
+    account.before = take_five_seconds
+    export(account, tmp_path)
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) >= 50 * 5 // 15 - 1
+    assert all(re.fullmatch(r"\d+ pages, \d+ rows \(\d+ rows/s\), down to id \d+", line) for line in lines)
 
 
 WINDOW = {"created_from": EPOCH + timedelta(minutes=300), "created_until": EPOCH + timedelta(minutes=500)}

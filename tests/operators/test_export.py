@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, ObjectStor
 try:
     from airflow.sdk.io import attach
 except ImportError:  # Airflow 2
-    from airflow.io import attach
+    from airflow.io.store import attach
 
 from airflow_provider_leadconv.api.errors import AuthenticationError, InvalidRequestError, UnavailableError
 from airflow_provider_leadconv.operators.export import LeadConversionExportOperator
@@ -66,6 +66,20 @@ def test_csv_gz_to_an_object_store(account):
     assert list(rows[0]) == list(account.conversions[0])
 
 
+def test_folder_verified_and_then_incremental(account, tmp_path):
+    path = f"{tmp_path}/conversions/"
+    options = {"path": path, "file_format": "parquet", "incremental": True}
+    first = export(**options, rows_per_file=400, verify_complete=True)
+    manifest = json.loads((tmp_path / "conversions" / "_manifest.json").read_text())
+    assert [part["rows"] for part in manifest["parts"]] == [400, 400, 250]
+    assert manifest["settings"]["host"] == account.base_url
+    assert manifest["settings"]["account"] == "leadconv_default"
+    assert manifest["verification"]["listed"] == 1_050
+    assert (first["path"], first["rows"], first["api_calls"]) == (path, 1_050, 12)
+    assert export(**options)["rows"] == 0
+    assert export(**options, full="True")["rows"] == 1_050
+
+
 def test_filters_as_templates_render_them(account, tmp_path):
     creator = account.conversions[0]["creator_id"]
     result = export(path=str(tmp_path / "a.csv"), creator_id=str(creator))
@@ -108,6 +122,38 @@ def test_outage_is_left_to_retries_and_the_old_file_stays(account, monkeypatch, 
         account.faults = []
     assert (tmp_path / "a.jsonl").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"path": "a/", "incremental": True, "created_from": "{{ ds }}"}, "incremental excludes created_from"),
+        ({"path": "a.jsonl", "incremental": True}, "incremental needs a folder"),
+        ({"path": "a.jsonl", "incremental": True, "full": True}, "incremental, full needs a folder"),
+        ({"path": "a.jsonl", "rows_per_file": 5}, "rows_per_file needs a folder"),
+        ({"path": "{{ ds }}.csv", "verify_complete": True}, "verify_complete needs a folder"),
+    ],
+)
+def test_contradictions_are_found_when_the_dag_is_parsed(options, complaint):
+    with pytest.raises(InvalidRequestError, match=complaint):
+        LeadConversionExportOperator(task_id="export", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"path": "/tmp/a.jsonl", "incremental": True}, "incremental needs a folder"),
+        ({"path": "/tmp/a.jsonl", "full": "true"}, "full needs a folder"),
+        ({"path": "/tmp/a/", "full": "maybe"}, "full must be true or false"),
+        ({"path": "/tmp/a/", "full": "true"}, "full=True starts an incremental export over"),
+        ({"path": "/tmp/a/", "rows_per_file": 0}, "rows_per_file must be at least 1"),
+    ],
+)
+def test_contradictions_that_show_once_rendered(options, complaint):
+    operator = LeadConversionExportOperator(task_id="export", **(options | {"path": "{{ params.path }}"}))
+    operator.path = options["path"]
+    with pytest.raises(AirflowFailException, match=complaint):
+        operator.execute({})
 
 
 def test_templates_render():

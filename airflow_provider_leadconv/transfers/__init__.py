@@ -1,0 +1,3 @@
+"""The transfer to SQL databases."""
+
+from __future__ import annotations

@@ -1,0 +1,219 @@
+"""An Airflow connection -> the configuration of a client."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from simulated import TOKEN
+
+from airflow_provider_leadconv.api.errors import ConnectionConfigError
+from airflow_provider_leadconv.connection_form import EXTRA_FIELDS
+from airflow_provider_leadconv.hooks.connection import config_from_connection
+
+
+def parsed(extra=None, **fields):
+    from airflow.sdk import Connection
+
+    text = json.dumps(extra) if isinstance(extra, dict) else extra
+    return config_from_connection(Connection(**{"conn_id": "sell", "password": TOKEN, "extra": text, **fields}))
+
+
+def test_a_token_alone_will_do():
+    config = parsed()
+    assert (config.token, config.base_url, config.account) == (TOKEN, "https://api.getbase.com", "sell")
+    assert (config.requests_per_second, config.timeout, config.retry_timeout, config.settle_time) == (10, 30, 300, 30)
+    assert (config.verify, config.proxy, config.allow_http) == (True, None, False)
+    assert config.web_base_url == "https://app.futuresimple.com"
+
+
+def test_whitespace_around_the_token_is_stripped():
+    assert parsed(password=f" {TOKEN}\n").token == TOKEN
+
+
+@pytest.mark.parametrize("password", [None, "", "  ", "a b"])
+def test_without_a_token_the_connection_is_wrong(password):
+    with pytest.raises(ConnectionConfigError, match="connection 'sell': password must be the access token"):
+        parsed(password=password)
+
+
+@pytest.mark.parametrize(
+    ("host", "schema", "port", "base_url"),
+    [
+        (None, None, None, "https://api.getbase.com"),
+        ("", "", None, "https://api.getbase.com"),
+        (None, "https", 8443, "https://api.getbase.com:8443"),
+        ("sell.example", None, None, "https://sell.example"),
+        (" sell.example/ ", None, None, "https://sell.example"),
+        ("sell.example:8443", None, None, "https://sell.example:8443"),
+        ("sell.example", None, 8443, "https://sell.example:8443"),
+        ("sell.example/prefix", None, 8443, "https://sell.example:8443/prefix"),
+        ("sell.example:8443/prefix", "https", None, "https://sell.example:8443/prefix"),
+        ("https://sell.example/prefix/", None, None, "https://sell.example/prefix"),
+        ("https://sell.example", "HTTPS", 443, "https://sell.example:443"),
+        ("HTTPS://sell.example", "https", None, "HTTPS://sell.example"),
+        ("127.0.0.1", "http", 8377, "http://127.0.0.1:8377"),
+        ("localhost:8377", "http", None, "http://localhost:8377"),
+        ("http://localhost:8377/sell", None, None, "http://localhost:8377/sell"),
+        ("::1", "http", 8377, "http://[::1]:8377"),
+        ("[::1]", "http", 8377, "http://[::1]:8377"),
+        ("[::1]:8377", "http", None, "http://[::1]:8377"),
+        ("https://[2001:db8::1]/p", None, 8443, "https://[2001:db8::1]:8443/p"),
+    ],
+)
+def test_host_schema_and_port_make_the_base_url(host, schema, port, base_url):
+    assert parsed(host=host, schema=schema, port=port).base_url == base_url
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"host": "https://sell.example", "schema": "http"}, "schema is 'http', and host names another one"),
+        ({"host": "sell.example:1", "port": 2}, "port 2 is set, and host has one too"),
+        ({"host": "https://[::1]:1", "port": 2}, "port 2 is set, and host has one too"),
+        ({"host": "sell.example", "schema": "ftp"}, "schema must be http or https, got 'ftp'"),
+        ({"host": "ftp://sell.example"}, "host must be a URL"),
+        ({"host": "https://[::1", "port": 2}, "host is no URL"),
+        ({"host": "sell.example", "port": 99999}, "host is no URL: Port out of range"),
+        ({"host": f"https://{TOKEN}@sell.example"}, "host must have no user"),
+        ({"host": f"https://{TOKEN}@sell.example", "schema": "http"}, "schema is 'http'"),
+        ({"host": f"https://{TOKEN}@sell.example:1", "port": 2}, "port 2 is set"),
+        ({"host": "sell.example", "schema": "http"}, "plain http to sell.example would send the token unencrypted"),
+        ({"host": "sell.example?a=1"}, "host must have no user, password, query or fragment"),
+    ],
+)
+def test_a_contradiction_is_told_without_the_token(fields, says):
+    with pytest.raises(ConnectionConfigError, match="connection 'sell': ") as caught:
+        parsed(**fields)
+    assert says in str(caught.value)
+    assert TOKEN not in str(caught.value)
+
+
+def test_plain_http_can_be_allowed():
+    assert parsed({"allow_http": True}, host="http://sell.example").base_url == "http://sell.example"
+
+
+AS_JSON = {
+    "requests_per_second": 2.5,
+    "timeout": 7,
+    "retry_timeout": 70,
+    "settle_time": 0,
+    "verify": False,
+    "proxy": "http://user:secret@proxy.example:3128",
+    "allow_http": True,
+    "account": "emea",
+    "web_base_url": "https://acme.zendesk.com/sales",
+}
+
+
+def test_every_field_of_the_form_is_taken():
+    config = parsed(AS_JSON)
+    assert {name: getattr(config, name) for name in AS_JSON} == AS_JSON
+    assert set(AS_JSON) == set(EXTRA_FIELDS)
+
+
+def test_values_may_be_text_as_in_a_uri():
+    as_text = {key: str(value) for key, value in AS_JSON.items()}
+    assert parsed(as_text) == parsed(AS_JSON)
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+@pytest.mark.parametrize("key", EXTRA_FIELDS)
+def test_a_field_left_empty_has_its_default(key, nothing):
+    assert parsed({key: nothing}) == parsed()
+
+
+@pytest.mark.parametrize("extra", [None, "", "{}", "null"])
+def test_no_extra_is_no_mistake(extra):
+    assert parsed(extra) == parsed()
+
+
+@pytest.mark.parametrize("extra", ["timeout=3", "[1]", '"x"', '{"timeout": 3', "{'timeout': 3}", "[" * 9999])
+def test_an_extra_that_is_no_json_object_is_not_taken_for_an_empty_one(extra):
+    with pytest.raises(ConnectionConfigError, match="extra is no JSON object"):
+        parsed(extra)
+
+
+@pytest.mark.parametrize(
+    ("verify", "meant"), [(True, True), (False, False), ("true", True), ("False", False), (" true ", True)]
+)
+def test_verify_is_a_boolean_in_any_form(verify, meant):
+    assert parsed({"verify": verify}).verify is meant
+
+
+def test_verify_may_be_a_ca_file(tmp_path):
+    path = tmp_path / "ca.pem"
+    path.touch()
+    assert parsed({"verify": str(path)}).verify == str(path)
+
+
+@pytest.mark.parametrize(
+    ("extra", "says"),
+    [
+        ({"time_out": 3}, "unknown key 'time_out' in extra; did you mean 'timeout'?"),
+        ({"request_per_second": 3}, "did you mean 'requests_per_second'?"),
+        ({"zzz": 3}, "unknown key 'zzz' in extra (known: requests_per_second, timeout"),
+        ({"timeout": "soon"}, "'timeout' in extra must be a number, got 'soon'"),
+        ({"timeout": True}, "'timeout' in extra must be a number"),
+        ({"timeout": [1]}, "'timeout' in extra must be a number"),
+        ({"timeout": 0}, "timeout must be a finite number above 0"),
+        ({"timeout": "nan"}, "timeout must be a finite number"),
+        ({"requests_per_second": "inf"}, "requests_per_second must be a finite number"),
+        ({"settle_time": -1}, "settle_time must be a finite number of at least 0"),
+        ({"timeout": 301}, "retry_timeout (300) must not be below timeout (301)"),
+        ({"allow_http": "maybe"}, "'allow_http' in extra must be true or false, got 'maybe'"),
+        ({"allow_http": 1}, "'allow_http' in extra must be true or false"),
+        ({"verify": "no"}, "verify names a CA file that does not exist: no"),
+        ({"verify": 0}, "'verify' in extra must be a string"),
+        ({"proxy": "proxy.example:3128"}, "proxy must be a URL"),
+        ({"account": 5}, "'account' in extra must be a string"),
+        ({"web_base_url": "acme"}, "web_base_url must be a URL"),
+    ],
+)
+def test_a_wrong_option_is_named(extra, says):
+    with pytest.raises(ConnectionConfigError, match="connection 'sell': ") as caught:
+        parsed(extra)
+    assert says in str(caught.value)
+    assert str(caught.value).endswith(ConnectionConfigError.remedy)
+
+
+FIELDS = [
+    {},
+    {"host": "https://sell.example/prefix"},
+    {"host": "https://sell.example/prefix", "port": 8443},
+    {"host": "127.0.0.1", "schema": "http", "port": 8377},
+    {"host": "sell.example", "schema": "https"},
+    {"password": "a/b+c@d:e?f=g%h", "host": "sell.example"},
+]
+
+
+@pytest.mark.parametrize("fields", FIELDS)
+@pytest.mark.parametrize(
+    "extra", [None, AS_JSON, {"timeout": "3", "verify": "false"}], ids=["no extra", "JSON", "text"]
+)
+def test_a_connection_survives_airflows_uri_and_json(fields, extra):
+    from airflow.models import Connection as Stored
+    from airflow.sdk import Connection
+
+    made = {"conn_id": "sell", "conn_type": "leadconv", "password": TOKEN, **fields}
+    stored = Stored(**made, extra=json.dumps(extra) if extra else None)
+    config = config_from_connection(stored)
+    assert config_from_connection(Stored(conn_id="sell", uri=stored.get_uri())) == config
+    assert config_from_connection(Connection.from_uri(stored.get_uri(), conn_id="sell")) == config
+    assert config_from_connection(Connection.from_json(stored.as_json(), conn_id="sell")) == config
+
+
+@pytest.mark.parametrize(
+    ("uri", "base_url", "timeout"),
+    [
+        (f"leadconv://:{TOKEN}@", "https://api.getbase.com", 30),
+        (f"leadconv://:{TOKEN}@127.0.0.1:8377/http?timeout=3", "http://127.0.0.1:8377", 3),
+        (f"leadconv://:{TOKEN}@https%3A%2F%2Fsell.example%2Fprefix", "https://sell.example/prefix", 30),
+        (f"leadconv://:{TOKEN}@sell.example/?timeout=3&verify=false", "https://sell.example", 3),
+    ],
+)
+def test_a_uri_written_by_hand_is_understood(uri, base_url, timeout):
+    from airflow.sdk import Connection
+
+    config = config_from_connection(Connection.from_uri(uri, conn_id="sell"))
+    assert (config.base_url, config.timeout, config.token) == (base_url, timeout, TOKEN)

@@ -1,0 +1,194 @@
+"""``airflow standalone``, started and wholly stopped: scheduler with LocalExecutor, DAG processor, triggerer, API."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import psutil
+
+EXAMPLE_DAGS = Path(__file__).parents[2] / "example_dags"
+STOP_TIMEOUT = 20.0
+START_TIMEOUT = 300.0
+REQUEST_TIMEOUT = 60.0  # two cores are busy while Airflow starts
+
+
+def airflow_environment(home: Path, connection: Mapping[str, Any], dags: Path = EXAMPLE_DAGS) -> dict[str, str]:
+    """Settings of an Airflow of its own, with a folder of DAGs and ``leadconv_default``."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    return inherited | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # standalone calls `airflow`
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW_CONN_LEADCONV_DEFAULT": json.dumps(connection),
+    }
+
+
+def processes_of(session: int) -> list[psutil.Process]:
+    """All processes of a session, whoever their parents are. Some of Airflow's outlive the one that started them."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue  # ended meanwhile
+    return found
+
+
+def free_ports(number: int) -> list[int]:
+    with ExitStack() as open_sockets:
+        sockets = [open_sockets.enter_context(closing(socket.create_server(("127.0.0.1", 0)))) for _ in range(number)]
+        return [server.getsockname()[1] for server in sockets]
+
+
+class Standalone:
+    """A running Airflow, as a context manager.
+
+    :param home: its AIRFLOW_HOME, made anew.
+    :param connection: what ``leadconv_default`` is.
+    :param dags: the folder of DAGs.
+    """
+
+    def __init__(self, home: Path, connection: Mapping[str, Any], dags: Path = EXAMPLE_DAGS) -> None:
+        self.home = home
+        self.console = home / "console.log"
+        port, worker_logs, trigger_logs = free_ports(3)
+        self._triggerers: list[subprocess.Popen[bytes]] = []
+        url = f"http://127.0.0.1:{port}"
+        self._client = httpx.Client(base_url=url, timeout=REQUEST_TIMEOUT, trust_env=False)
+        self._environment = airflow_environment(home, connection, dags) | {
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "2",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(port),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_logs),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_logs),
+        }
+
+    def __enter__(self) -> Self:
+        self.home.mkdir()
+        with self.console.open("wb") as console:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "airflow", "standalone"],
+                cwd=self.home,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            self._wait(self._is_healthy, START_TIMEOUT)
+            token = self._client.get("/auth/token").raise_for_status().json()["access_token"]
+            self._client.headers["Authorization"] = f"Bearer {token}"
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def processes(self) -> list[psutil.Process]:
+        """Those that are running."""
+        sessions = [self._process, *self._triggerers]
+        return [process for session in sessions for process in processes_of(session.pid)]
+
+    def run_dag(self, dag_id: str, conf: Mapping[str, Any], timeout: float = 300.0) -> dict[str, str]:
+        """Trigger a DAG and wait for its end.
+
+        :return: task id -> state; ``dag_run`` -> the run's.
+        """
+        return self.finish_run(self.start_run(dag_id, conf, timeout), timeout)
+
+    def start_run(self, dag_id: str, conf: Mapping[str, Any], timeout: float = 300.0) -> str:
+        """Trigger a DAG.
+
+        :return: the path of the run.
+        """
+        self._wait(lambda: self._client.get(f"/api/v2/dags/{dag_id}").status_code == httpx.codes.OK, timeout)
+        started = self._client.post(f"/api/v2/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
+        return f"/api/v2/dags/{dag_id}/dagRuns/{started.raise_for_status().json()['dag_run_id']}"
+
+    def finish_run(self, url: str, timeout: float = 300.0) -> dict[str, str]:
+        """Wait for the end of a run.
+
+        :return: task id -> state; ``dag_run`` -> the run's.
+        """
+        self._wait(lambda: self._client.get(url).json()["state"] in {"success", "failed"}, timeout)
+        return {"dag_run": self._client.get(url).json()["state"], **self.task_states(url)}
+
+    def task_states(self, url: str) -> dict[str, str]:
+        """:return: task id -> state in a run."""
+        tasks = self._client.get(f"{url}/taskInstances").json()["task_instances"]
+        return {task["task_id"]: task["state"] for task in tasks}
+
+    def wait_for(self, condition: Callable[[], bool], timeout: float = 120.0) -> None:
+        """Wait until something is so."""
+        self._wait(condition, timeout)
+
+    def kill_triggerer(self) -> None:
+        """Kill the triggerer and what it started, at once."""
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                if "triggerer" in " ".join(process.cmdline()):
+                    process.kill()
+
+    def start_triggerer(self) -> None:
+        """Start a triggerer in the place of the one that was killed."""
+        with self.console.open("ab") as console:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "airflow", "triggerer"],
+                cwd=self.home,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._triggerers.append(process)
+
+    def _is_healthy(self) -> bool:
+        try:
+            health = self._client.get("/api/v2/monitor/health").json()
+        except (httpx.HTTPError, ValueError):
+            return False
+        return all(part["status"] == "healthy" for part in health.values())
+
+    def _wait(self, condition: Callable[[], bool], timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(
+                    "Airflow did not come so far:\n" + self.console.read_text(errors="replace")[-4000:]
+                )
+            time.sleep(0.5)
+
+    def _stop(self) -> None:
+        self._client.close()
+        # `airflow standalone` leaves children of its children behind when it is told to end.
+        for end in (psutil.Process.terminate, psutil.Process.kill):
+            left = self.processes()
+            for process in left:
+                with suppress(psutil.NoSuchProcess):
+                    end(process)
+            psutil.wait_procs(left, STOP_TIMEOUT)
+        for started in [self._process, *self._triggerers]:
+            started.wait()

@@ -1,0 +1,103 @@
+"""What Airflow reads about the package, and what reading it costs."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from importlib.metadata import distribution
+from importlib.util import find_spec
+from pathlib import Path
+from textwrap import dedent
+
+import jsonschema
+import pytest
+
+from airflow_provider_leadconv.connection_form import EXTRA_FIELDS
+from airflow_provider_leadconv.get_provider_info import get_provider_info
+
+PACKAGE = Path(__file__).parents[2] / "airflow_provider_leadconv"
+INFO = get_provider_info()
+ROOMS = ("hooks", "operators", "sensors", "triggers", "transfers")
+ENTRIES = [entry for room in ROOMS for entry in INFO.get(room, ())]
+LISTED = [module for entry in ENTRIES for module in entry.get("python-modules") or [entry["python-module"]]]
+
+
+def run_python(code: str) -> str:
+    result = subprocess.run([sys.executable, "-c", dedent(code)], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_it_is_valid_by_airflows_own_schema():
+    airflow = Path(find_spec("airflow").origin).parent
+    jsonschema.validate(INFO, json.loads((airflow / "provider_info.schema.json").read_text()))
+
+
+def test_it_names_the_package_as_installed():
+    installed = distribution("airflow-provider-leadconv")
+    assert installed.name == INFO["package-name"]
+    assert installed.version == INFO["versions"][0]
+    points = installed.entry_points.select(group="apache_airflow_provider")
+    assert [point.load() for point in points] == [get_provider_info]
+
+
+def test_every_module_of_airflows_face_is_listed():
+    there = {
+        f"{PACKAGE.name}.{room}.{path.stem}"
+        for room in ROOMS
+        for path in (PACKAGE / room).glob("*.py")
+        if any(line.startswith("class LeadConversion") for line in path.read_text().splitlines())
+    }
+    assert set(LISTED) == there
+
+
+@pytest.mark.airflow
+def test_the_hook_agrees_with_its_connection_type():
+    (connection_type,) = INFO["connection-types"]
+    module, _, name = connection_type["hook-class-name"].rpartition(".")
+    hook = getattr(importlib.import_module(module), name)
+    assert (hook.conn_type, hook.hook_name) == (connection_type["connection-type"], connection_type["hook-name"])
+
+
+@pytest.mark.airflow
+def test_airflow_makes_the_form_without_importing_the_hook():
+    form, imported = run_python("""
+        import sys
+        from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+
+        form = next(form for form in HookMetaService.hook_meta_data() if form.connection_type == "leadconv")
+        print(form.model_dump_json())
+        print("airflow_provider_leadconv.hooks" in sys.modules)
+    """).splitlines()[-2:]
+    shown = json.loads(form)
+    assert (shown["hook_name"], imported) == ("Lead Conversions (Zendesk Sell)", "False")
+    assert shown["standard_fields"]["password"]["title"] == "Access token"
+    assert shown["standard_fields"]["login"]["hidden"]
+    assert list(shown["extra_fields"]) == list(EXTRA_FIELDS)
+    assert all(field["schema"]["title"] and field["description"] for field in shown["extra_fields"].values())
+
+
+def test_reading_it_imports_no_airflow():
+    output = run_python("""
+        import sys
+        import airflow_provider_leadconv.get_provider_info
+        print(*sorted({name.partition(".")[0] for name in sys.modules} & {"airflow", "requests", "httpx", "msgspec"}))
+    """)
+    assert output.split() == []
+
+
+@pytest.mark.airflow
+def test_parsing_a_dag_needs_no_http_client_and_no_socket():
+    output = run_python(f"""
+        import sys
+        from airflow.providers.common.compat.sdk import BaseHook, BaseOperator, BaseSensorOperator
+        before = set(sys.modules)
+        sys.addaudithook(lambda event, _: print(event) if event.startswith("socket.") else None)
+        for module in {LISTED}:
+            __import__(module)
+        loaded = {{name.partition(".")[0] for name in set(sys.modules) - before}}
+        print(*sorted(loaded & {{"aiohttp", "fastapi", "httpx", "pandas", "pyarrow", "requests", "uvicorn"}}))
+    """)
+    assert output.split() == []

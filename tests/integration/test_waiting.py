@@ -1,0 +1,113 @@
+"""Waiting in a real Airflow whose triggerer is killed."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from integration.standalone import Standalone
+
+from airflow_provider_leadconv.sandbox import Sandbox
+
+pytestmark = [pytest.mark.airflow, pytest.mark.slow]
+
+SENSORS = 20
+WAITING = f"""
+from datetime import timedelta
+from airflow.sdk import DAG
+from airflow_provider_leadconv.sensors.leadconv import LeadConversionSensor
+
+with DAG(dag_id="waiting", schedule=None):
+    for number in range({SENSORS}):
+        LeadConversionSensor(
+            task_id=f"wait_{{number}}",
+            lead_id=f"{{{{{{{{ params.leads[{{number}}] }}}}}}}}",
+            deferrable=True,
+            poke_interval=5,
+            timeout=timedelta(hours=1),
+        )
+"""
+WATCHING = """
+from airflow.sdk import DAG, task
+from airflow_provider_leadconv.assets import lead_conversions_asset
+
+with DAG(dag_id="watching", schedule=[lead_conversions_asset(poll_interval=2)]):
+
+    @task
+    def nothing():
+        pass
+
+    nothing()
+"""
+
+
+def test_sensors_survive_the_triggerer(tmp_path: Path):
+    """Twenty wait; the triggerer is killed, their leads are converted, a new triggerer starts: all succeed."""
+    dags = tmp_path / "dags"
+    dags.mkdir()
+    (dags / "waiting.py").write_text(WAITING)
+    with Sandbox(leads=SENSORS, conversions=250, rate=10) as sandbox:
+        leads = sandbox.leads
+        with Standalone(tmp_path / "airflow", sandbox.connection, dags) as airflow:
+            run = airflow.start_run("waiting", {"leads": leads})
+            airflow.wait_for(lambda: set(airflow.task_states(run).values()) == {"deferred"}, 300)
+            time.sleep(6)
+            airflow.kill_triggerer()
+            for lead_id in leads:
+                sandbox.add_conversion(lead_id)
+            for _ in range(300):
+                sandbox.add_conversion()
+            airflow.start_triggerer()
+            states = airflow.finish_run(run, 400)
+            console = airflow.console.read_text(errors="replace")
+        assert set(states.values()) == {"success"}, console[-4000:]
+        assert 429 not in {request.status for request in sandbox.requests}
+        written = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert [path for path in written if sandbox.token.encode() in path.read_bytes()] == []
+    assert airflow.processes() == []
+
+
+def events(home: Path) -> list[dict[str, Any]]:
+    """The payloads in Airflow's database, in their order."""
+    with closing(sqlite3.connect(home / "airflow.db", timeout=30)) as database:
+        rows = database.execute("SELECT extra FROM asset_event ORDER BY id").fetchall()
+    return [json.loads(extra)["payload"] for (extra,) in rows]
+
+
+def has_mark(home: Path) -> bool:
+    with closing(sqlite3.connect(home / "airflow.db", timeout=30)) as database:
+        return database.execute("SELECT count(*) FROM asset_state_store").fetchone() == (1,)
+
+
+def test_events_survive_the_triggerer(tmp_path: Path):
+    """Killed at ten random moments: no conversion is missing, and what comes twice comes as a whole event."""
+    random = Random(5)
+    home, dags = tmp_path / "airflow", tmp_path / "dags"
+    dags.mkdir()
+    (dags / "watching.py").write_text(WATCHING)
+    told: list[int] = []
+    with Sandbox(leads=0, conversions=250, rate=10) as sandbox:
+        old = {conversion["id"] for conversion in sandbox.conversions}
+        with Standalone(home, sandbox.connection, dags) as airflow:
+            airflow.wait_for(lambda: has_mark(home), 120)
+            for _ in range(10):
+                alive = time.monotonic() + random.uniform(6, 16)
+                while time.monotonic() < alive:
+                    sandbox.add_conversion()
+                    time.sleep(random.uniform(0, 0.5))
+                airflow.kill_triggerer()
+                sandbox.add_conversion()
+                airflow.start_triggerer()
+            wanted = {conversion["id"] for conversion in sandbox.conversions} - old
+            airflow.wait_for(lambda: wanted <= {row["id"] for e in events(home) for row in e["conversions"]}, 180)
+            told = [row["id"] for event in events(home) for row in event["conversions"]]
+    repeated = len(told) - len(set(told))
+    print(f"{len(wanted)} conversions, {len(told)} told, {repeated} told twice")
+    assert set(told) == wanted
+    assert airflow.processes() == []

@@ -1,0 +1,125 @@
+"""The rooms of the package, and what may go from one to the other. Read from the source, nothing is imported."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).parent.parent
+PACKAGE = REPO / "airflow_provider_leadconv"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+TOP = {"__init__", "connection_form", "get_provider_info"}
+MAY_IMPORT = {
+    "api": {"api", "__init__"},
+    "jobs": {"jobs", "api", "__init__"},
+    "sandbox": {"sandbox", "api.records", "__init__"},
+    **dict.fromkeys(TOP, TOP),
+}
+
+
+def room(module: str) -> str:
+    """``airflow_provider_leadconv.api.wire`` -> ``api``."""
+    return [*module.split("."), "__init__"][1]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Dotted names of the modules that a file imports, inside functions and for type checkers as well."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            yield str(node.module)
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(REPO).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 2 else parts)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_go_one_way(path: Path):
+    here = room(name_of(path))
+    for module in imports(path):
+        if module.split(".")[0] != PACKAGE.name:
+            continue
+        if here in MAY_IMPORT:
+            inside = module.removeprefix(f"{PACKAGE.name}.")
+            assert {room(module), inside} & MAY_IMPORT[here], f"{here} must not import {module}"
+        else:  # Airflow's face
+            assert room(module) != "sandbox", f"{here} must not import {module}"
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if room(name_of(path)) in MAY_IMPORT], ids=name_of)
+def test_these_rooms_know_no_airflow(path: Path):
+    assert "airflow" not in {module.split(".")[0] for module in imports(path)}
+
+
+def templated_classes() -> Iterator[tuple[str, ast.ClassDef, set[str]]]:
+    """Operators and sensors with their template fields."""
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.ClassDef):
+                continue
+            for statement in node.body:
+                targets = (
+                    [statement.target] if isinstance(statement, ast.AnnAssign) else getattr(statement, "targets", [])
+                )
+                if any(isinstance(target, ast.Name) and target.id == "template_fields" for target in targets):
+                    yield f"{name_of(path)}.{node.name}", node, set(ast.literal_eval(statement.value))
+
+
+TEMPLATED = list(templated_classes())
+
+# On purpose: a path that does not end in a template tells whether it is a folder, so some mistakes show at once.
+READ_BEFORE_RENDERING = {"LeadConversionExportOperator": {"path", "full"}}
+
+
+def test_operators_and_sensors_have_template_fields():
+    names = {name.rpartition(".")[2] for name, _, _ in TEMPLATED}
+    assert names >= {"LeadConversionBulkOperator", "LeadConversionExportOperator", "LeadConversionSensor"}
+
+
+@pytest.mark.parametrize(("cls", "fields"), [pytest.param(cls, fields, id=name) for name, cls, fields in TEMPLATED])
+def test_a_constructor_only_keeps_what_a_template_may_render(cls: ast.ClassDef, fields: set[str]):
+    # At that time a templated field still holds the template. It may be stored, and compared with None.
+    constructor = next(node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
+    stored = {
+        node.targets[0].attr: node.value.id
+        for node in constructor.body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Attribute)
+        and isinstance(node.value, ast.Name)
+    }
+    own = fields & {argument.arg for argument in constructor.args.kwonlyargs}
+    assert {name: stored.get(name) for name in own} == {name: name for name in own}
+    allowed = [node.value for node in constructor.body if isinstance(node, ast.Assign)]
+    allowed += [
+        node.left
+        for node in ast.walk(constructor)
+        if isinstance(node, ast.Compare) and [getattr(right, "value", ...) for right in node.comparators] == [None]
+    ]
+    uses = [node for node in ast.walk(constructor) if isinstance(node, ast.Name) and node.id in own]
+    for use in uses:
+        assert use in allowed, f"{use.id} is used in __init__, line {use.lineno}"
+    read_again = {
+        node.attr
+        for node in ast.walk(constructor)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
+    }
+    assert fields & read_again == READ_BEFORE_RENDERING.get(cls.name, set())
+
+
+def test_no_file_names_a_package_index():
+    # Where packages come from is for the machine to say, not for us.
+    hosts = [".".join(parts) for parts in (("pypi", "org"), ("pythonhosted", "org"), ("npmjs", "org"))]
+    folders = [path for path in REPO.iterdir() if path.is_dir() and (path.name[0] != "." or path.name == ".ci")]
+    files = [path for folder in folders if folder.name not in {"build", "dist"} for path in folder.rglob("*")]
+    files += [path for path in REPO.iterdir() if path.name != ".coverage"]
+    for path in filter(Path.is_file, files):
+        text = path.read_text(errors="replace")
+        assert not [host for host in hosts if host in text], path
