@@ -45,7 +45,11 @@ class LeadConversionRetryPolicy(RetryPolicy):
         self.unknown_delay = unknown_delay
 
     def evaluate(
-        self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
+        self,
+        exception: BaseException,
+        try_number: int,  # noqa: ARG002  # Airflow's interface
+        max_tries: int,  # noqa: ARG002
+        context: Context | None = None,  # noqa: ARG002
     ) -> RetryDecision:
         """Decide, as :meth:`airflow.sdk.RetryPolicy.evaluate` is to.
 
