@@ -91,6 +91,6 @@ def test_four_processes_share_a_limit(tmp_path):
         middle = served[len(served) // 10 : -len(served) // 10]
         rate = (len(middle) - 1) / (middle[-1] - middle[0])
         print(json.dumps({"rate": rate, "rejected": rejected}))
-        assert rate >= 9.0
-        assert rejected <= 0.1
+        assert rate >= 8.5
+        assert rejected <= 0.12
         assert sandbox.conversion_counts[leads[0]] == max(sandbox.conversion_counts[lead] for lead in leads) == 1
