@@ -173,6 +173,15 @@ def test_pace(world, limit, floor):
     assert summary.converted / (summary.duration_s - summary.look_duration_s) >= floor * 0.98
 
 
+def test_throttling_by_409_slows_down_and_is_no_end(world):
+    # For a conversion a 409 proves nothing, so each costs a doubt. Going slower keeps them few.
+    server = Server(world, leads=300, latency=(0.3, 0.5), limit=TokenBucket(5.0), throttled=409)
+    result = convert(server, server.store.leads, concurrency=8, requests_per_second=10.0)
+    assert set(result.outcomes.values()) == {"converted"}
+    assert max(server.counts().values()) == 1
+    assert len(server.log) <= 1.2 * 300
+
+
 @pytest.mark.slow
 def test_pace_of_a_long_run(world):
     server = Server(world, leads=20_000, conversions=30, latency=(0.45, 0.5), limit=TokenBucket(10.0))
