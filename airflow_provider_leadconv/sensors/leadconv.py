@@ -54,6 +54,7 @@ class LeadConversionSensor(BaseSensorOperator):
 
     template_fields: Sequence[str] = ("lead_id", "leadconv_conn_id")
     ui_color = "#d9ead3"
+    _failures = 0  # of the class, as the constructor of Airflow 2's sensor asks for `reschedule`
 
     def __init__(
         self,
@@ -69,7 +70,6 @@ class LeadConversionSensor(BaseSensorOperator):
         self.leadconv_conn_id = leadconv_conn_id
         self.deferrable = deferrable
         self.max_consecutive_failures = max_consecutive_failures
-        self._failures = 0
         self._told_at = -PROGRESS_INTERVAL
 
     @cached_property

@@ -204,8 +204,8 @@ def test_reschedule_stops_at_the_first_lead_that_is_not_converted(sandbox: Sandb
     assert len(sandbox.requests) == 2
 
 
-def test_progress_is_told_once_a_minute(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_told_once_a_minute(sandbox: Sandbox, logged: Callable[[], str]) -> None:
     sensor = LeadConversionSensor(task_id="wait", lead_id=[sandbox.leads[0], sandbox.conversions[0]["lead_id"]])
     for _ in range(3):
         sensor.poke({})
-    assert capsys.readouterr().out.count("1 of 2 leads are converted") == 1
+    assert logged().count("1 of 2 leads are converted") == 1
