@@ -63,7 +63,8 @@ def deferral(message: TaskDeferred) -> dict[str, Any]:
     """What a task said as it deferred itself, having crossed the processes as JSON."""
     classpath, trigger_kwargs = message.trigger.serialize()
     said = {"next_method": message.method_name, "next_kwargs": message.kwargs or {}}
-    return json.loads(json.dumps({"classpath": classpath, "trigger_kwargs": trigger_kwargs, **said}))
+    crossed = json.loads(json.dumps({"classpath": classpath, "trigger_kwargs": trigger_kwargs, **said}))
+    return {**crossed, "timeout": message.timeout}
 
 
 def _start_run(dag: DAG, conf: Mapping[str, Any], ledger: Ledger) -> None:

@@ -102,7 +102,8 @@ def deferral(message: Any) -> dict[str, Any]:
     """What a task said as it deferred itself, having crossed the processes as JSON."""
     said = json.loads(message.model_dump_json())
     encoded = {key: value for key, value in said.items() if isinstance(value, dict) and "__var" in value}  # by 3.0
-    return said | {key: BaseSerialization.deserialize(value) for key, value in encoded.items()}
+    decoded = {key: BaseSerialization.deserialize(value) for key, value in encoded.items()}
+    return {**said, **decoded, "timeout": message.trigger_timeout}
 
 
 def _encoded(next_kwargs: Any) -> Any:
@@ -123,4 +124,5 @@ def _dag_run(dag_id: str, now: datetime, conf: Mapping[str, Any]) -> DagRun:
         state=DagRunState.RUNNING,
         consumed_asset_events=[],
         conf=dict(conf),
+        **({"partition_key": None} if "partition_key" in DagRun.model_fields else {}),
     )

@@ -36,7 +36,7 @@ class TaskRun:
 
     @property
     def deferral(self) -> dict[str, Any]:
-        """``classpath``, ``trigger_kwargs``, ``next_method`` and ``next_kwargs`` of a task that deferred itself."""
+        """``classpath``, ``trigger_kwargs``, ``next_method``, ``next_kwargs`` and ``timeout`` of a deferred task."""
         return runner.deferral(self.message)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from http.cookiejar import DefaultCookiePolicy
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -15,7 +14,7 @@ from urllib3.exceptions import ProxyError, ReadTimeoutError
 
 from airflow_provider_leadconv.api.config import ClientConfig
 from airflow_provider_leadconv.api.deadline import BEFORE_SENDING, DeadlineAdapter
-from airflow_provider_leadconv.api.errors import ConnectionConfigError
+from airflow_provider_leadconv.api.environment import network_settings
 from airflow_provider_leadconv.api.messages import Answer, NoAnswer, Request
 
 # A page of 200 conversions has about 100 kB. What is larger is no answer of this API, and is not read to its end.
@@ -95,17 +94,12 @@ class RequestsTransport:
 
     def _new_session(self) -> requests.Session:
         session = _Session()
-        proxies = {"http": self._config.proxy, "https": self._config.proxy} if self._config.proxy else {}
         # The environment is asked once, not for every request; and a .netrc cannot replace our Authorization.
-        settings = session.merge_environment_settings(
-            self._config.base_url, proxies, stream=True, verify=self._config.verify, cert=None
-        )
-        if isinstance(settings["verify"], str) and not Path(settings["verify"]).exists():
-            raise ConnectionConfigError(f"the CA file of the environment does not exist: {settings['verify']}")
+        proxy, verify = network_settings(self._config)
         session.trust_env = False
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        session.proxies.update(settings["proxies"])
-        session.verify = settings["verify"]
+        session.proxies.update({"http": proxy, "https": proxy} if proxy else {})
+        session.verify = verify
         session.headers.update({"Accept": "application/json", "Accept-Language": "en", "User-Agent": self._user_agent})
         session.mount("http://", DeadlineAdapter(pool_maxsize=_CONNECTIONS))
         session.mount("https://", DeadlineAdapter(pool_maxsize=_CONNECTIONS))

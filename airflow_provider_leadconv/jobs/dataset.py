@@ -84,6 +84,7 @@ def export_dataset(
     :raises LeadConversionError: of the class that says what to do about it.
     :raises OSError: if a file cannot be written.
     """
+    folder.check_writable()
     with folder.locked():
         return _Run(client, selection, folder, how, options).run()
 

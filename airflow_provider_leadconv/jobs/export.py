@@ -142,6 +142,7 @@ def export_file(
     :raises OSError: if it cannot be written.
     """
     watch = Stopwatch(client)
+    folder.check_writable()
     with folder.draft(name) as draft:
         wait_until_visible(client, selection)
         facts = write_rows(draft, how, (page.rows for page in read(client, selection)))

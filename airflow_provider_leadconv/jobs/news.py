@@ -72,6 +72,11 @@ def payload(conversions: Sequence[LeadConversion]) -> dict[str, Any]:
     }
 
 
+def write_window(window: Window) -> dict[str, Any]:
+    """:return: the window as what JSON has; a tuple is not of that, and Airflow refuses it."""
+    return {"mark": window.mark, "floor": window.floor, "ids": list(window.ids)}
+
+
 def read_window(stored: object) -> Window:
     """Take what was stored.
 

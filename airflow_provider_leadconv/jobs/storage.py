@@ -8,6 +8,7 @@ written so far, since closing a file of ``fsspec`` completes it, errors or not.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
+log = logging.getLogger(__name__)
+
 LOCK_NAME = ".lock"
+PROBE_NAME = ".probe"
 DRAFT_SUFFIX = ".tmp"
 LOCAL_PROTOCOLS = {"", "file", "local"}
 
@@ -46,6 +50,13 @@ class Location(Protocol):
 
 class Folder(Protocol):
     """A folder an export writes to. Names are names of files in it."""
+
+    def check_writable(self) -> None:
+        """Fail now, rather than when there is something to publish.
+
+        :raises OSError: naming what cannot be written.
+        """
+        ...
 
     def locked(self) -> AbstractContextManager[None]:
         """Keep other runs out, where the store has locks.
@@ -101,6 +112,10 @@ class LocalFolder:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+
+    def check_writable(self) -> None:
+        """See :meth:`Folder.check_writable`. The rest shows when the lock or the first draft is opened."""
+        self._path.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -183,6 +198,12 @@ class ObjectFolder:
         self._path = path.rstrip("/")
         self._grace = grace
 
+    def check_writable(self) -> None:
+        """See :meth:`Folder.check_writable`."""
+        with self._naming(PROBE_NAME):
+            self._fs.pipe_file(self._at(PROBE_NAME), b"")
+        self.remove(PROBE_NAME)
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """See :meth:`Folder.locked`."""
@@ -197,10 +218,8 @@ class ObjectFolder:
     def publish(self, draft: IO[bytes], name: str) -> None:
         """See :meth:`Folder.publish`."""
         draft.flush()
-        try:
+        with self._naming(name):
             self._fs.put_file(draft.name, self._at(name))
-        except OSError as error:  # such as a bucket that is not there: say which
-            raise OSError(f"cannot write {self._at(name)}: {error}") from error
 
     def open(self, name: str) -> IO[bytes]:
         """See :meth:`Folder.open`."""
@@ -217,9 +236,13 @@ class ObjectFolder:
         return [entry["name"].rpartition("/")[2] for entry in found if entry["type"] == "file"]
 
     def remove(self, name: str) -> None:
-        """See :meth:`Folder.remove`."""
-        with suppress(FileNotFoundError):
+        """See :meth:`Folder.remove`. Where one may write and not remove, it stays, and the log says so."""
+        try:
             self._fs.rm_file(self._at(name))
+        except FileNotFoundError:
+            pass
+        except PermissionError as error:
+            log.warning("%s is not needed any more and may not be removed: %s", self._at(name), error)
 
     def discard(self, names: Iterable[str]) -> None:
         """See :meth:`Folder.discard`."""
@@ -228,6 +251,14 @@ class ObjectFolder:
                 changed: datetime = self._fs.modified(self._at(name))
                 if datetime.now(UTC) - (changed if changed.tzinfo else changed.replace(tzinfo=UTC)) >= self._grace:
                     self.remove(name)
+
+    @contextmanager
+    def _naming(self, name: str) -> Iterator[None]:
+        """Errors of stores rarely say where, such as in which bucket that does not exist."""
+        try:
+            yield
+        except OSError as error:
+            raise OSError(f"cannot write {self._at(name)}: {error}") from error
 
     def _at(self, name: str) -> str:
         return f"{self._path}/{name}"

@@ -54,7 +54,8 @@ class LeadConversionSensor(BaseSensorOperator):
 
     template_fields: Sequence[str] = ("lead_id", "leadconv_conn_id")
     ui_color = "#d9ead3"
-    _failures = 0  # of the class, as the constructor of Airflow 2's sensor asks for `reschedule`
+    deferrable = False  # this and the next of the class, as the constructor of Airflow 2 asks for `reschedule`
+    _failures = 0
 
     def __init__(
         self,

@@ -13,14 +13,13 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any, TypeVar
 
-import msgspec
 from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.sdk.execution_time.context import AssetStateStoreAccessor
 from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
 
 from airflow_provider_leadconv.api.errors import InvalidRequestError
 from airflow_provider_leadconv.jobs.feed import Window
-from airflow_provider_leadconv.jobs.news import payload, read_window
+from airflow_provider_leadconv.jobs.news import payload, read_window, write_window
 from airflow_provider_leadconv.triggers.new_conversions import BACK_OFF, new_conversions, of_creator
 
 log = logging.getLogger(__name__)
@@ -87,7 +86,7 @@ class Mark:
 
     async def save(self, window: Window) -> None:
         """Write the window."""
-        await self._until_it_works(partial(self._set, msgspec.to_builtins(window)))
+        await self._until_it_works(partial(self._set, write_window(window)))
 
     async def _until_it_works(self, act: Callable[[], Awaitable[T]]) -> T:
         """Wait as long as it takes: to start from now instead would lose what lies between."""

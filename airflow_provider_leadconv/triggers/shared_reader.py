@@ -10,37 +10,20 @@ import asyncio
 import contextvars
 import logging
 import math
-import platform
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
-from airflow import __version__ as airflow_version
-from airflow.providers.common.compat.connection import get_async_connection
-from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
-
-from airflow_provider_leadconv.api.errors import (
-    ConnectionConfigError,
-    InvalidRequestError,
-    LeadConversionError,
-    UnavailableError,
-)
-from airflow_provider_leadconv.api.messages import USER_AGENT
+from airflow_provider_leadconv.api.errors import InvalidRequestError, LeadConversionError
 from airflow_provider_leadconv.api.wire import ListQuery
 from airflow_provider_leadconv.failing import PERMANENT_ERRORS
-from airflow_provider_leadconv.hooks.connection import config_from_connection
 from airflow_provider_leadconv.jobs.waiting import Waiting
+from airflow_provider_leadconv.triggers.clients import open_client
 from airflow_provider_leadconv.triggers.members import LeadWait, LogRead
-
-try:
-    from airflow.sdk.exceptions import AirflowRuntimeError
-except ImportError:  # Airflow 2
-    AirflowRuntimeError = AirflowException  # type: ignore[assignment,misc]
 
 if TYPE_CHECKING:
     from airflow_provider_leadconv.api.async_client import AsyncLeadConversionsClient
-    from airflow_provider_leadconv.api.config import ClientConfig
     from airflow_provider_leadconv.api.records import LeadConversion, Page
 
 log = logging.getLogger(__name__)
@@ -227,7 +210,7 @@ class SharedReader:
         """Make a request, and again until it is answered or refused for good; a reading goes on where it was."""
         while True:
             try:
-                self._client = self._client or await self._open()
+                self._client = self._client or await open_client(self._conn_id)
                 result = await call(self._client)
             except PERMANENT_ERRORS:
                 raise
@@ -252,25 +235,10 @@ class SharedReader:
             back_off = self._interval * 2.0 ** min(self._failures - 1, 16)
             await asyncio.sleep(min(back_off, max(self._interval, MAX_BACK_OFF)))
 
-    async def _open(self) -> AsyncLeadConversionsClient:
-        config = await self._read_config()
-        return await asyncio.to_thread(_new_client, config, self._read_token)
-
     async def _close(self) -> None:
         if self._client is not None:
             client, self._client = self._client, None
             await client.aclose()
-
-    async def _read_config(self) -> ClientConfig:
-        try:
-            return config_from_connection(await get_async_connection(self._conn_id))
-        except AirflowNotFoundException as error:
-            raise ConnectionConfigError(f"there is no connection {self._conn_id!r}") from error
-        except (AirflowException, AirflowRuntimeError) as error:
-            raise UnavailableError(f"Airflow cannot read connection {self._conn_id!r}: {error}") from error
-
-    async def _read_token(self) -> str:
-        return (await self._read_config()).token
 
     def _report_end(self, task: asyncio.Task[None]) -> None:
         """Let nobody wait for a reader that broke."""
@@ -278,17 +246,6 @@ class SharedReader:
         for member in self._members:
             if error is not None and not member.done.done():
                 member.done.set_exception(error)
-
-
-def _new_client(config: ClientConfig, renew_token: Callable[[], Awaitable[str]]) -> AsyncLeadConversionsClient:
-    """Make the client; not on the event loop, as the first import of the HTTP libraries takes time."""
-    from airflow_provider_leadconv.api.async_client import AsyncLeadConversionsClient
-
-    return AsyncLeadConversionsClient(
-        config.hurried(0.0),  # one attempt a request: when to try again is up to the reader
-        renew_token=renew_token,
-        user_agent=f"{USER_AGENT} Airflow/{airflow_version} Python/{platform.python_version()}",
-    )
 
 
 def _page(query: ListQuery) -> Callable[[AsyncLeadConversionsClient], Awaitable[Page]]:

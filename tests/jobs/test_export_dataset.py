@@ -113,10 +113,12 @@ def test_permission_denied_is_named():
         export(account_of(1), LocalFolder(Path("/sys/exports")))
 
 
-def test_missing_bucket_is_named(bucket):
+def test_missing_bucket_is_named_before_anything_is_read(bucket):
     place = bucket.with_segments("s3://no-such-bucket/exports")
-    with pytest.raises(OSError, match=r"cannot write no-such-bucket/exports/part-.+bucket does not exist"):
-        export(account_of(1), place)
+    account = account_of(1)
+    with pytest.raises(OSError, match=r"cannot write no-such-bucket/exports/\.probe: .*bucket does not exist"):
+        export(account, place)
+    assert account.queries == []
 
 
 class TestGenerations:

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_leadconv.jobs.storage import ExportConflictError, LocalFolder, ObjectFolder
 
@@ -71,6 +72,20 @@ def test_young_files_of_an_object_store_are_not_discarded():
     put(folder, "a", b"")
     folder.discard(["a"])
     assert folder.names() == ["a"]
+
+
+class WriteOnceStore(MemoryFileSystem):
+    def rm_file(self, path):
+        raise PermissionError("AccessDenied")
+
+
+def test_where_nothing_may_be_removed_it_stays(caplog):
+    folder = ObjectFolder(WriteOnceStore(skip_instance_cache=True), "/write-once", grace=timedelta(0))
+    folder.check_writable()
+    put(folder, "a", b"")
+    folder.discard(["a"])
+    assert sorted(folder.names()) == [".probe", "a"]
+    assert "write-once/a is not needed any more and may not be removed: AccessDenied" in caplog.text
 
 
 def test_two_runs_exclude_each_other(tmp_path):

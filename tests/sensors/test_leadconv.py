@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from threading import Timer
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
+from airflow_harness import run_task
 
 from airflow_provider_leadconv.api.errors import InvalidRequestError, UnavailableError
 from airflow_provider_leadconv.sandbox import Sandbox
@@ -209,3 +212,61 @@ def test_progress_is_told_once_a_minute(sandbox: Sandbox, logged: Callable[[], s
     for _ in range(3):
         sensor.poke({})
     assert logged().count("1 of 2 leads are converted") == 1
+
+
+def deferral(**arguments: Any) -> dict[str, Any]:
+    run = run_task(LeadConversionSensor(task_id="wait", deferrable=True, **arguments))
+    assert run.state == "deferred"
+    return run.deferral
+
+
+def test_what_is_deferred_is_enough_to_go_on_and_no_more(sandbox: Sandbox) -> None:
+    converted, pending = sandbox.conversions[0], sandbox.leads[0]
+    said = deferral(lead_id=[converted["lead_id"], pending], timeout=600, poke_interval=7)
+    assert said["timeout"] == timedelta(seconds=600)
+    assert said["trigger_kwargs"] == {
+        "lead_ids": [pending],
+        "leadconv_conn_id": "leadconv_default",
+        "mark": converted["id"],
+        "poll_interval": 7.0,
+        "deadline": pytest.approx(time.time() + 600, abs=60),
+        "max_consecutive_failures": 10,
+    }
+    assert said["next_kwargs"] == {"found": [converted]}
+    assert sandbox.token not in str(said)
+
+
+def test_the_mark_is_taken_before_the_look_up(sandbox: Sandbox) -> None:
+    for _ in range(200):
+        sandbox.add_conversion()
+    deferral(lead_id=sandbox.leads[0])
+    assert ["lead_id" in request.query for request in sandbox.requests] == [False, True]
+
+
+def test_a_failed_first_check_leaves_no_mark(sandbox: Sandbox) -> None:
+    sandbox.faults = ["error_503"]
+    assert deferral(lead_id=sandbox.leads[0], poke_interval=0)["trigger_kwargs"]["mark"] == 0
+
+
+@pytest.mark.parametrize(
+    ("convert", "soft_fail", "state"),
+    [(True, False, "success"), (False, False, "failed"), (False, True, "skipped")],
+)
+def test_airflows_own_timer_gives_a_last_look(sandbox: Sandbox, convert: bool, soft_fail: bool, state: str) -> None:
+    lead_id = sandbox.leads[0]
+    if convert:
+        sandbox.add_conversion(lead_id)
+    sensor = LeadConversionSensor(task_id="wait", lead_id=lead_id, deferrable=True, soft_fail=soft_fail, retries=2)
+    timer = {"next_method": "__fail__", "next_kwargs": {"error": "Trigger timeout"}}
+    run = run_task(sensor, server=timer)
+    assert run.state == state
+    assert run.value == (sandbox.conversions[0] if convert else None)
+    if state == "failed":
+        assert isinstance(run.error, AirflowSensorTimeout)
+
+
+@pytest.mark.parametrize("event", [None, "done", {}, {"status": "success"}, {"status": "error", "error": {}}])
+def test_an_event_nobody_knows_is_no_success(sandbox: Sandbox, event: Any) -> None:
+    sensor = LeadConversionSensor(task_id="wait", lead_id=sandbox.leads[0], deferrable=True)
+    with pytest.raises(ValueError, match="does not know"):
+        sensor.execute_complete({}, event)

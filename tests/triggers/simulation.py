@@ -96,13 +96,13 @@ class Api:
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Let every reader ask here."""
 
-        async def open_client(reader: shared_reader.SharedReader) -> AsyncLeadConversionsClient:
+        async def open_client(conn_id: str) -> AsyncLeadConversionsClient:
             self.opened += 1
             self.open_clients += 1
             config = ClientConfig(token="t", timeout=30.0).hurried(0.0)
             return AsyncLeadConversionsClient(config, transport=self, clock=asyncio.get_running_loop().time)
 
-        monkeypatch.setattr(shared_reader.SharedReader, "_open", open_client)
+        monkeypatch.setattr(shared_reader, "open_client", open_client)
 
     def _show(self, row: dict[str, Any]) -> None:
         bisect.insort(self.rows, row, key=lambda row: -row["id"])

@@ -45,7 +45,9 @@ class Store:
 
             async def aset(self, key: str, value: Any) -> None:
                 store._check()
-                store.values[self._name, key] = json.loads(json.dumps(value))
+                # The message of Airflow takes JSON only.
+                message = comms.SetAssetStateStoreByName(name=self._name, key=key, value=value)
+                store.values[self._name, key] = json.loads(message.model_dump_json())["value"]
 
         monkeypatch.setattr(event_producer, "AssetStateStoreAccessor", Accessor)
 
