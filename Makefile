@@ -1,12 +1,17 @@
 # `make demo` shows it, `make test` checks it. See CONTRIBUTING.md.
 
 PYTHON ?= python3
+# For test-matrix it is a version: the environment that the matrix is run from is python3's.
+MATRIX_PYTHON := $(filter 3.%,$(PYTHON))
+ifneq ($(MATRIX_PYTHON),)
+override PYTHON := python3
+endif
 VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints/airflow-3.3.txt
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all lint constraints clean
+.PHONY: demo test test-all test-matrix lint constraints clean
 
 demo: $(STAMP)
 	@$(BIN)/python scripts/demo.py
@@ -16,6 +21,10 @@ test: lint
 
 test-all: lint
 	$(BIN)/pytest --cov
+
+# Every Airflow and Python we support, or one: make test-matrix AIRFLOW=2.11 PYTHON=3.11
+test-matrix: $(STAMP)
+	$(BIN)/python scripts/test_matrix.py --airflow '$(AIRFLOW)' --python '$(MATRIX_PYTHON)' $(if $(TESTS),-- $(TESTS))
 
 lint: $(STAMP)
 	$(BIN)/ruff check
@@ -31,11 +40,9 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint $(CONSTRAINTS) --group dev --editable '.[sandbox]'
 	@touch $@
 
-# The versions that go together, for all Pythons we support: newest Airflow 3.3, our dependencies, the tools.
+# The versions that go together, for all Pythons we support: Airflow, our dependencies, the tools.
 constraints: $(STAMP)
-	echo 'apache-airflow==3.3.*' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade \
-		--no-emit-index-url --no-annotate --custom-compile-command 'make constraints' \
-		--group dev --all-extras --output-file $(CONSTRAINTS) pyproject.toml -
+	$(BIN)/python scripts/constraints.py
 
 clean:
-	rm -rf $(VENV) .demo build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .matrix .demo build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -68,7 +68,7 @@ class Airflow:
         """
         command = [sys.executable, "-m", "airflow", *arguments]
         with self.log.open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603
+            process = subprocess.Popen(
                 command,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 import pytest
+from capabilities import AIRFLOW, needs_asset_watchers
 
 from airflow_provider_leadconv.assets import asset_uri, create_asset, lead_conversions_asset, sanitize_uri
 from airflow_provider_leadconv.get_provider_info import get_provider_info
 from airflow_provider_leadconv.triggers.events import LeadConversionEventTrigger
 
 
+@needs_asset_watchers
 def test_the_asset_watches_under_its_own_name():
     asset = lead_conversions_asset(leadconv_conn_id="sell_emea", poll_interval=30)
     assert (asset.name, asset.uri) == ("leadconv://sell_emea/lead_conversions",) * 2
@@ -24,6 +26,7 @@ def test_the_asset_watches_under_its_own_name():
     }
 
 
+@needs_asset_watchers
 def test_account_and_creator_make_assets_of_their_own():
     uris = {
         lead_conversions_asset().uri,
@@ -61,9 +64,12 @@ def test_the_factory_makes_the_same_asset():
 
 @pytest.mark.airflow
 def test_airflow_finds_them():
-    from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
+    if AIRFLOW >= (3, 2):
+        from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime as ProvidersManager
+    else:
+        from airflow.providers_manager import ProvidersManager
 
-    manager = ProvidersManagerTaskRuntime()
-    assert manager.asset_uri_handlers["leadconv"] is sanitize_uri
-    assert manager.asset_factories["leadconv"] is create_asset
+    manager, kind = ProvidersManager(), "asset" if AIRFLOW >= (3, 0) else "dataset"
+    assert getattr(manager, f"{kind}_uri_handlers")["leadconv"] is sanitize_uri
+    assert getattr(manager, f"{kind}_factories")["leadconv"] is create_asset
     assert get_provider_info()["asset-uris"] == get_provider_info()["dataset-uris"]

@@ -14,8 +14,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from airflow.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG
 from airflow_harness import run_dag
+from capabilities import needs_airflow_sdk
 
 from airflow_provider_leadconv.connection_form import EXTRA_FIELDS
 from airflow_provider_leadconv.hooks.leadconv import LeadConversionHook
@@ -96,6 +97,7 @@ def test_the_table_of_extra_keys(monkeypatch: pytest.MonkeyPatch):
         assert default == in_words.get(key, shown.lower())
 
 
+@needs_airflow_sdk
 def test_converting_in_bulk(sandbox: Sandbox, tmp_path: Path):
     leads = sandbox.leads
     with (tmp_path / "leads.csv").open("w") as file:
@@ -111,6 +113,7 @@ def exported_rows(folder: Path) -> int:
     return sum(len(lines(part)) for part in folder.glob("*.jsonl"))
 
 
+@needs_airflow_sdk
 def test_exporting(sandbox: Sandbox, tmp_path: Path):
     dag = dag_of(block("python", "export_conversions"), tmp_path)
     assert run_dag(dag)["export"].state == "success"
@@ -120,6 +123,7 @@ def test_exporting(sandbox: Sandbox, tmp_path: Path):
     assert (tmp_path / "conversions" / "_manifest.json").exists()
 
 
+@needs_airflow_sdk
 def test_exporting_to_sql(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     database = tmp_path / "warehouse.db"
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(database)}))
@@ -130,11 +134,13 @@ def test_exporting_to_sql(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.
     assert ids == [conversion["id"] for conversion in sandbox.conversions]
 
 
+@needs_airflow_sdk
 def test_the_last_export(sandbox: Sandbox, tmp_path: Path):
     runs = run_dag(dag_of(block("python", "verify_complete"), tmp_path))
     assert runs["export"].value["rows"] == exported_rows(tmp_path / "last") == len(sandbox.conversions), runs
 
 
+@needs_airflow_sdk
 def test_waiting(sandbox: Sandbox, tmp_path: Path):
     made = sandbox.add_conversion()
     runs = run_dag(dag_of(block("python", "LeadConversionSensor"), tmp_path), conf={"lead_id": made["lead_id"]})
@@ -142,6 +148,7 @@ def test_waiting(sandbox: Sandbox, tmp_path: Path):
     assert str(made["individual_id"] or made["organization_id"]) in runs["greet"].value
 
 
+@needs_airflow_sdk
 def test_converting_in_a_task_of_ones_own(sandbox: Sandbox, tmp_path: Path):
     lead = sandbox.leads[0]
     runs = run_dag(dag_of(block("python", "convert_lead("), tmp_path), conf={"lead_id": lead})

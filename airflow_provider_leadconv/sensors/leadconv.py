@@ -54,6 +54,8 @@ class LeadConversionSensor(BaseSensorOperator):
 
     template_fields: Sequence[str] = ("lead_id", "leadconv_conn_id")
     ui_color = "#d9ead3"
+    deferrable = False  # this and the next of the class, as the constructor of Airflow 2 asks for `reschedule`
+    _failures = 0
 
     def __init__(
         self,
@@ -69,7 +71,6 @@ class LeadConversionSensor(BaseSensorOperator):
         self.leadconv_conn_id = leadconv_conn_id
         self.deferrable = deferrable
         self.max_consecutive_failures = max_consecutive_failures
-        self._failures = 0
         self._told_at = -PROGRESS_INTERVAL
 
     @cached_property

@@ -266,7 +266,7 @@ def test_the_test_button_tells_what_keeps_it_from_the_api_in_a_sentence_each(mon
 
 IMPORTING = """
 import socket, sys
-import airflow.sdk, airflow.providers.common.compat.sdk as sdk
+import airflow.providers.common.compat.sdk as sdk
 sdk.BaseHook, sdk.mask_secret
 before = set(sys.modules)
 def refuse(*_, **__): raise AssertionError("a socket was made")

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from capabilities import AIRFLOW, VERSIONS, as_text
 
 import airflow_provider_leadconv
 
@@ -57,7 +58,7 @@ def test_the_sdist_holds_what_its_readme_and_its_tests_need(built: Path):
         "Makefile",
         "NOTICE",
         "README.md",
-        "constraints/airflow-3.3.txt",
+        *(f"constraints/airflow-{as_text(version)}.txt" for version in VERSIONS),
         "example_dags/leadconv_quickstart.py",
         "scripts/demo.py",
         "tests/conftest.py",
@@ -71,7 +72,7 @@ def test_airflow_shows_the_provider_after_an_installation(built: Path, tmp_path:
     run(tools / "uv", "venv", "--quiet", "--python", sys.executable, tmp_path / "venv", folder=tmp_path)
     run(
         *(tools / "uv", "pip", "install", "--quiet", "--python", installed / "python"),
-        *("--constraint", REPO / "constraints" / "airflow-3.3.txt", wheel),
+        *("--constraint", REPO / "constraints" / f"airflow-{as_text(AIRFLOW)}.txt", wheel),
         folder=tmp_path,
     )
     shown = run(

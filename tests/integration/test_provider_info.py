@@ -13,6 +13,7 @@ from textwrap import dedent
 
 import jsonschema
 import pytest
+from capabilities import needs_form_without_hook
 
 from airflow_provider_leadconv.connection_form import EXTRA_FIELDS
 from airflow_provider_leadconv.get_provider_info import get_provider_info
@@ -62,6 +63,7 @@ def test_the_hook_agrees_with_its_connection_type():
 
 
 @pytest.mark.airflow
+@needs_form_without_hook
 def test_airflow_makes_the_form_without_importing_the_hook():
     form, imported = run_python("""
         import sys

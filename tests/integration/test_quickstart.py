@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from capabilities import needs_running_airflow
 from integration.standalone import Standalone
 
 from airflow_provider_leadconv.sandbox import Sandbox
@@ -25,6 +26,7 @@ def lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@needs_running_airflow
 def test_under_a_real_scheduler(tmp_path: Path):
     home, folder = tmp_path / "airflow", tmp_path / "files"
     with Sandbox(leads=25, conversions=250, rate=10) as sandbox:

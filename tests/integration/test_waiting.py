@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from capabilities import needs_durable_events, needs_running_airflow
 from integration.standalone import Standalone
 
 from airflow_provider_leadconv.sandbox import Sandbox
@@ -47,6 +48,7 @@ with DAG(dag_id="watching", schedule=[lead_conversions_asset(poll_interval=2)]):
 """
 
 
+@needs_running_airflow
 def test_sensors_survive_the_triggerer(tmp_path: Path):
     """Twenty wait; the triggerer is killed, their leads are converted, a new triggerer starts: all succeed."""
     dags = tmp_path / "dags"
@@ -85,6 +87,7 @@ def has_mark(home: Path) -> bool:
         return database.execute("SELECT count(*) FROM asset_state_store").fetchone() == (1,)
 
 
+@needs_durable_events
 def test_events_survive_the_triggerer(tmp_path: Path):
     """Killed at ten random moments: no conversion is missing, and a kill repeats one event at the most."""
     random = Random(5)

@@ -7,7 +7,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 try:
     from airflow.sdk.io import attach
 except ImportError:  # Airflow 2
-    from airflow.io import attach
+    from airflow.io.store import attach
 
 from airflow_provider_leadconv.api.errors import InvalidRequestError
 from airflow_provider_leadconv.jobs.journal import LocalJournal, ObjectJournal, journal_of

@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
-import pytest
-
-pytest.importorskip("airflow.sdk.execution_time", reason="the harness is made for Airflow 3")
+from airflow_harness import run_task
 
 from airflow_provider_leadconv.operators.export import LeadConversionExportOperator
-from tests.airflow_harness import run_task
 
 
 def export(**options):

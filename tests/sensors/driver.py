@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import Any
 
-from airflow.sdk._shared.module_loading import import_string
 from airflow_harness import TaskRun, run_task
 
 from airflow_provider_leadconv.sensors.leadconv import LeadConversionSensor
@@ -38,7 +38,7 @@ class Wait:
 
     def _resume(self, run: TaskRun, task: LeadConversionSensor) -> TaskRun:
         """Do what the triggerer does: everything crosses the processes as JSON."""
-        deferral = json.loads(run.message.model_dump_json())
+        deferral = run.deferral
         event = asyncio.run(self._event(deferral))
         next_kwargs = {**deferral["next_kwargs"], "event": json.loads(json.dumps(event))}
         return run_task(
@@ -46,7 +46,8 @@ class Wait:
         )
 
     async def _event(self, deferral: dict[str, Any]) -> Any:
-        trigger = import_string(deferral["classpath"])(**deferral["trigger_kwargs"])
+        module, _, name = deferral["classpath"].rpartition(".")
+        trigger = getattr(import_module(module), name)(**deferral["trigger_kwargs"])
         return (await anext(trigger.run())).payload
 
     def _task(self, params: dict[str, Any] | None, arguments: dict[str, Any]) -> LeadConversionSensor:

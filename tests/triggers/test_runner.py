@@ -10,12 +10,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from airflow.executors.workloads import RunTrigger
-from airflow.jobs.triggerer_job_runner import TriggerRunner, messages
-from airflow.models.trigger import Trigger
+from capabilities import needs_running_airflow
 
-from airflow_provider_leadconv.sandbox import Sandbox
-from airflow_provider_leadconv.triggers.leadconv import LeadConversionTrigger
+needs_running_airflow.or_skip_module()
+
+from airflow.executors.workloads import RunTrigger  # noqa: E402  # not there in every version
+from airflow.jobs.triggerer_job_runner import TriggerRunner, messages  # noqa: E402
+from airflow.models.trigger import Trigger  # noqa: E402
+
+from airflow_provider_leadconv.sandbox import Sandbox  # noqa: E402
+from airflow_provider_leadconv.triggers.leadconv import LeadConversionTrigger  # noqa: E402
 
 INTERVAL = 5.0
 

@@ -1,0 +1,53 @@
+"""Choose newest versions that go together, for each Airflow we support, and write them to ``constraints/``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+REPO = Path(__file__).parent.parent
+UV = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}") or "uv"
+
+AIRFLOWS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "2.11": ("", ()),
+    # Released without upper bounds, and broken by what was released since. These must be newer all the same: the
+    # provider needs that common-compat, the tests that uv, and Python 3.14, for which uv resolves too, that asgiref.
+    "3.0": ("2025-09-20", ("apache-airflow-providers-common-compat", "asgiref", "uv")),
+    "3.1": ("", ()),
+    "3.2": ("2026-06-10", ("apache-airflow-providers-common-compat",)),  # as 3.0
+    "3.3": ("", ()),
+}
+"""Minor version of Airflow -> ignore releases after this day, except of these packages."""
+
+LATER = "2026-11-01"
+"""The day up to which the exceptions may be released."""
+
+
+def command(airflow: str) -> list[str]:
+    """:return: the command that compiles the constraints for a minor version of Airflow."""
+    day, exceptions = AIRFLOWS[airflow]
+    limits = ["--exclude-newer", day] if day else []
+    for package in exceptions:
+        limits += ["--exclude-newer-package", f"{package}={LATER}"]
+    return [
+        *(UV, "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--upgrade", *limits),
+        *("--no-emit-index-url", "--no-annotate", "--custom-compile-command", "make constraints"),
+        *("--group", "dev", "--all-extras", "--output-file", f"constraints/airflow-{airflow}.txt"),
+        *("pyproject.toml", "-"),
+    ]
+
+
+def main() -> None:
+    """Write the constraints of the versions named, or of all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("airflow", nargs="*", choices=[[], *AIRFLOWS], help="minor versions; default: all")
+    for airflow in parser.parse_args().airflow or AIRFLOWS:
+        subprocess.run(command(airflow), cwd=REPO, input=f"apache-airflow=={airflow}.*", text=True, check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""Run the tests on every Airflow and Python we support, each pair in an environment of its own in ``.matrix/``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+REPO = Path(__file__).parent.parent
+UV = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}") or "uv"
+
+PAIRS = (
+    ("2.11", "3.11"),
+    ("3.0", "3.12"),  # neither 2.11 nor 3.0 runs on 3.13
+    ("3.1", "3.12"),
+    ("3.2", "3.13"),
+    ("3.3", "3.11"),
+    ("3.3", "3.12"),
+    ("3.3", "3.13"),
+)
+"""Each Airflow once, the newest with every Python."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one pair."""
+
+    airflow: str
+    python: str
+    outcome: str
+    seconds: float = 0.0
+    failed: bool = False
+
+
+def find_python(python: str) -> str | None:
+    """:return: path of an interpreter of this minor version, also one of pyenv that is not activated."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    for found in sorted(pyenv.glob(f"versions/{python}.*/bin/python")):
+        return str(found)
+    search = subprocess.run(
+        [UV, "python", "find", "--no-python-downloads", "--no-project", "--system", python],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return search.stdout.strip() or None
+
+
+def make_environment(airflow: str, python: str) -> Path:
+    """Make the environment anew if it is not there, or made from other files than these.
+
+    :return: its Python.
+    """
+    folder = REPO / ".matrix" / f"airflow-{airflow}-python-{python}"
+    constraints = REPO / "constraints" / f"airflow-{airflow}.txt"
+    stamp, made_from = folder / ".made-from", constraints.read_text() + (REPO / "pyproject.toml").read_text()
+    if not stamp.exists() or stamp.read_text() != made_from:
+        interpreter = find_python(python)
+        if interpreter is None:
+            raise LookupError(f"no Python {python} on this machine")
+        subprocess.run([UV, "venv", "--quiet", "--clear", "--python", interpreter, folder], cwd=REPO, check=True)
+        subprocess.run(
+            [
+                *(UV, "pip", "install", "--quiet", "--python", folder / "bin" / "python"),
+                *("--constraint", constraints, "--group", "dev", "--editable", ".[sandbox]"),
+            ],
+            cwd=REPO,
+            check=True,
+        )
+        stamp.write_text(made_from)
+    return folder / "bin" / "python"
+
+
+def run(airflow: str, python: str, pytest_arguments: list[str]) -> Result:
+    """Run the tests on one pair, and show what they print."""
+    print(f"== Airflow {airflow}, Python {python}", flush=True)
+    started = time.monotonic()
+    try:
+        interpreter = make_environment(airflow, python)
+    except LookupError as error:
+        return Result(airflow, python, str(error))
+    except subprocess.CalledProcessError as error:
+        return Result(airflow, python, f"not installed: {error}", time.monotonic() - started, failed=True)
+    summary = "pytest told no result"
+    command = [str(interpreter), "-m", "pytest", "-q", *pytest_arguments]
+    with subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            if re.match(r"=* ?\d+ (passed|failed|error|skipped)", line):
+                summary = re.sub(r" in [\d.]+s.*", "", line.strip(" =\n"))
+    return Result(airflow, python, summary, time.monotonic() - started, failed=process.returncode != 0)
+
+
+def main() -> int:
+    """Run the pairs asked for and print a table of them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--airflow", default="", help="only this minor version")
+    parser.add_argument("--python", default="", help="only this minor version; any, if an Airflow is named too")
+    parser.add_argument("pytest_arguments", nargs="*", help='after --; default: -m "not slow"')
+    asked = parser.parse_args()
+    pairs = [pair for pair in PAIRS if asked.airflow in {"", pair[0]} and asked.python in {"", pair[1]}]
+    if asked.airflow and asked.python:
+        pairs = [(asked.airflow, asked.python)]
+    results = [run(*pair, asked.pytest_arguments or ["-m", "not slow"]) for pair in pairs]
+    print("\n| Airflow | Python | result | seconds |\n|---|---|---|---|")
+    for result in results:
+        outcome = f"FAILED: {result.outcome}" if result.failed else result.outcome
+        print(f"| {result.airflow} | {result.python} | {outcome} | {result.seconds:.0f} |")
+    # A Python that is not there is told in the table. If it was asked for, or leaves nothing to run, that is a failure.
+    ran = [result for result in results if result.seconds]
+    return 1 if any(result.failed for result in results) or not ran else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
