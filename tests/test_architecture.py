@@ -116,7 +116,7 @@ def test_a_constructor_only_keeps_what_a_template_may_render(cls: ast.ClassDef, 
 
 def test_no_file_names_a_package_index():
     # Where packages come from is for the machine to say, not for us.
-    hosts = [".".join(parts) for parts in (("pypi", "org"), ("pythonhosted", "org"), ("npmjs", "org"))]
+    hosts = [".".join(parts) for parts in (("pypi", "org"), ("python" + "hosted", "org"), ("npmjs", "org"))]
     folders = [path for path in REPO.iterdir() if path.is_dir() and (path.name[0] != "." or path.name == ".ci")]
     files = [path for folder in folders if folder.name not in {"build", "dist"} for path in folder.rglob("*")]
     files += [path for path in REPO.iterdir() if path.name != ".coverage"]

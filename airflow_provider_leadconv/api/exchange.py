@@ -153,7 +153,8 @@ class Exchange:
         if isinstance(error, UnknownOutcomeError):
             # An attempt can overrun its timeout: many addresses to try, or a machine that slept.
             error.sent_at = max(sent_at, self._clock() - self._config.timeout)
-        if isinstance(error, RateLimitedError):
+        # A 409 may be throttling, too; of a conversion it proves nothing, but going slower harms nobody.
+        if isinstance(error, RateLimitedError) or error.status == 409:
             self._pacer.throttled(sent_at)
             with self._lock:
                 self.counters.throttled += 1

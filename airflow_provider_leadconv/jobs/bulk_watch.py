@@ -50,6 +50,8 @@ class Watch:
 
         :return: its result; ``None`` if the run was killed meanwhile.
         """
+        if self.killed:
+            return None
         future = self.workers.submit(task)
         while not self.killed:
             if self.next_ended(inf, line) is future:

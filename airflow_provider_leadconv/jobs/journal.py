@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 from airflow_provider_leadconv.api.errors import InvalidRequestError
-from airflow_provider_leadconv.jobs.storage import LOCAL_PROTOCOLS, ExportConflictError, Location, ObjectFolder
+from airflow_provider_leadconv.jobs.object_folder import ObjectFolder
+from airflow_provider_leadconv.jobs.storage import LOCAL_PROTOCOLS, ExportConflictError, Location
 
 LINES_PER_OBJECT = 1000
 SECONDS_PER_OBJECT = 30.0

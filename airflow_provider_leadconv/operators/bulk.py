@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from airflow_provider_leadconv.api.records import ConversionRequest
     from airflow_provider_leadconv.jobs.bulk_run import BulkRun
     from airflow_provider_leadconv.jobs.results import Results
+
+log = logging.getLogger(__name__)
 
 SUMMARY_KEY = "summary"
 """XCom key of the summary, which is there if the task fails, too."""
@@ -186,9 +189,9 @@ class LeadConversionBulkOperator(BaseOperator):
 
     def _tell(self, run: BulkRun, task_instance: Any) -> dict[str, Any]:
         numbers = {**msgspec.structs.asdict(run.summary), "results_path": self.results_path}
-        self.log.info("%s", run.summary)
+        log.info("%s", run.summary)
         if self.results_path:
-            self.log.info("What became of each lead is in %s", self.results_path)
+            log.info("What became of each lead is in %s", self.results_path)
         if task_instance is not None:
             task_instance.xcom_push(key=SUMMARY_KEY, value=numbers)
         return numbers

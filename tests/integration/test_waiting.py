@@ -89,12 +89,11 @@ def has_mark(home: Path) -> bool:
 
 @needs_durable_events
 def test_events_survive_the_triggerer(tmp_path: Path):
-    """Killed at ten random moments: no conversion is missing, and what comes twice comes as a whole event."""
+    """Killed at ten random moments: no conversion is missing, and a kill repeats one event at the most."""
     random = Random(5)
     home, dags = tmp_path / "airflow", tmp_path / "dags"
     dags.mkdir()
     (dags / "watching.py").write_text(WATCHING)
-    told: list[int] = []
     with Sandbox(leads=0, conversions=250, rate=10) as sandbox:
         old = {conversion["id"] for conversion in sandbox.conversions}
         with Standalone(home, sandbox.connection, dags) as airflow:
@@ -109,8 +108,9 @@ def test_events_survive_the_triggerer(tmp_path: Path):
                 airflow.start_triggerer()
             wanted = {conversion["id"] for conversion in sandbox.conversions} - old
             airflow.wait_for(lambda: wanted <= {row["id"] for e in events(home) for row in e["conversions"]}, 180)
-            told = [row["id"] for event in events(home) for row in event["conversions"]]
-    repeated = len(told) - len(set(told))
-    print(f"{len(wanted)} conversions, {len(told)} told, {repeated} told twice")
-    assert set(told) == wanted
+            told = [{row["id"] for row in event["conversions"]} for event in events(home)]
+    repeating = [number for number, ids in enumerate(told) if ids & set().union(*told[:number])]
+    print(f"{len(wanted)} conversions in {len(told)} events, of which {len(repeating)} repeat some")
+    assert set().union(*told) == wanted
+    assert len(repeating) <= 10
     assert airflow.processes() == []

@@ -17,10 +17,11 @@ from airflow_provider_leadconv.hooks.leadconv import LeadConversionHook
 from airflow_provider_leadconv.operators.bulk import LeadConversionBulkOperator
 
 
-def main(run, try_number, **options):
+def main(run, try_number, full_rate=True, **options):
     task = LeadConversionBulkOperator(task_id="convert", **options)
     client = LeadConversionHook().get_conn()
-    client._exchange._pacer._rate = client.config.requests_per_second
+    if full_rate:
+        client._exchange._pacer._rate = client.config.requests_per_second
     task.hook = SimpleNamespace(get_conn=lambda: client)
     instance = SimpleNamespace(
         dag_id="dag", run_id=run, task_id="convert", map_index=-1, try_number=try_number, xcom_push=lambda **_: None

@@ -151,6 +151,7 @@ class Server:
 
     :param latency: shortest and longest time a request is worked on.
     :param limit: decides about each request when it arrives.
+    :param throttled: status of the answer to a request over the limit.
     """
 
     world: World
@@ -160,6 +161,7 @@ class Server:
     faults: Sequence[object] = ()
     latency: tuple[float, float] = (0.05, 0.5)
     limit: RateLimit | None = None
+    throttled: int = 429
     second_conversion: str = "new"
     timeout: float = 10.0
 
@@ -205,8 +207,8 @@ class Server:
 
     def _answer(self, request, token):
         if self.limit and not self.limit.admit(self.world.now):
-            self.log.append((self.world.now, request.method, 429))
-            return Answer(status=429, headers={}, body=b"")
+            self.log.append((self.world.now, request.method, self.throttled))
+            return Answer(status=self.throttled, headers={}, body=b"")
         headers = {"user-agent": "test", "authorization": f"Bearer {token}"}
         query = dict(parse_qsl(request.query, keep_blank_values=True))
         body = request.body or b""

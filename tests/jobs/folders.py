@@ -13,7 +13,8 @@ import zstandard
 from pyarrow import parquet
 
 from airflow_provider_leadconv.jobs.dataset import DatasetOptions, export_dataset
-from airflow_provider_leadconv.jobs.storage import LocalFolder, ObjectFolder
+from airflow_provider_leadconv.jobs.object_folder import ObjectFolder
+from airflow_provider_leadconv.jobs.storage import LocalFolder
 from airflow_provider_leadconv.jobs.writers import FileFormat
 from jobs.account import selection
 

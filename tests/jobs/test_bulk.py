@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from functools import partial
 from math import ceil
 
 import pytest
@@ -95,12 +96,12 @@ def test_nothing_is_sent_when_all_are_converted(world):
 
 def test_the_head_that_follows_a_walk_that_stopped_early_goes_no_deeper(world, monkeypatch):
     monkeypatch.setattr(bulk, "HEAD_INTERVAL", 1.0)
-    server = Server(world, leads=2, conversions=3000, latency=(1.0, 1.5))
+    server = Server(world, leads=1, conversions=3000, latency=(1.0, 1.5))
     result = convert(server, server.store.leads)
     assert set(result.outcomes.values()) == {"converted"}
-    # Two pages and two look-ups; then the head each second while leads are sent, and the audit.
-    assert methods(server)[:4] == ["GET"] * 4
-    assert methods(server).count("GET") <= 4 + 3 * 4
+    # A page and a look-up; then the head, of two pages, each second while the lead is sent, and for the audit.
+    assert methods(server)[:3] == ["GET", "GET", "POST"]
+    assert methods(server).count("GET") <= 2 + 2 * 3
 
 
 # While leads are sent
@@ -148,6 +149,19 @@ def test_the_audit_waits_for_the_second_conversion_of_a_lead_that_was_sent_again
     assert list(server.counts().values()).count(2) == result.run.summary.duplicate == 1
 
 
+@pytest.mark.parametrize("look_first", [True, False])
+def test_a_lead_in_doubt_is_looked_up_right_before_it_is_sent_again(world, look_first):
+    server = Server(world, leads=1)
+    world.start_process()
+    workers = SimulatedWorkers(world)
+    lead = read_leads(server.store.leads)[0]
+    theirs = server.store.add_conversion(lead.lead_id)
+    workers.submit(partial(bulk.attempt, server.client(), lead, look_first=look_first))
+    found, answered = workers.next_ended(100).result()
+    assert (found.id == theirs.id, answered) == (look_first, not look_first)
+    assert methods(server) == (["GET"] if look_first else ["POST"])
+
+
 @pytest.mark.parametrize(("limit", "floor"), [(TokenBucket, 9.0), (FixedWindow, 9.0)])
 def test_pace(world, limit, floor):
     server = Server(world, leads=1500, conversions=30, latency=(0.45, 0.5), limit=limit(10.0))
@@ -157,6 +171,15 @@ def test_pace(world, limit, floor):
     assert len(sent) / (sent[-1] - sent[0]) >= floor
     summary = result.run.summary
     assert summary.converted / (summary.duration_s - summary.look_duration_s) >= floor * 0.98
+
+
+def test_throttling_by_409_slows_down_and_is_no_end(world):
+    # For a conversion a 409 proves nothing, so each costs a doubt. Going slower keeps them few.
+    server = Server(world, leads=300, latency=(0.3, 0.5), limit=TokenBucket(5.0), throttled=409)
+    result = convert(server, server.store.leads, concurrency=8, requests_per_second=10.0)
+    assert set(result.outcomes.values()) == {"converted"}
+    assert max(server.counts().values()) == 1
+    assert len(server.log) <= 1.2 * 300
 
 
 @pytest.mark.slow
@@ -175,6 +198,7 @@ def test_nobody_spins_while_the_head_cannot_be_read(world):
     assert set(result.outcomes.values()) == {"converted"}
     # A wait for each request and each line, not one after the other without a pause.
     assert world.waits < 10 * len(server.log)
+    assert result.workers.most <= 4 + 1  # one look at the head at a time
 
 
 # How it ends

@@ -34,12 +34,12 @@ FAULTS = (
 class Account:
     """A sandbox and a batch, and processes that convert it."""
 
-    def __init__(self, sandbox, path):
+    def __init__(self, sandbox, path, leads, requests_per_second):
         self.sandbox = sandbox
-        self.leads = sandbox.leads
+        self.leads = leads
         self.path = path
         self.answer = path.with_name("answer")
-        extra = {"timeout": TIMEOUT, "settle_time": SETTLE, "requests_per_second": 200}
+        extra = {"timeout": TIMEOUT, "settle_time": SETTLE, "requests_per_second": requests_per_second}
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
@@ -56,9 +56,9 @@ class Account:
         while self.nursery.stdout.readline().strip() != "ready":
             assert self.nursery.poll() is None
 
-    def start(self, run, try_number, path):
+    def start(self, run, try_number, path, **options):
         """:return: the id of the process."""
-        options = {
+        options |= {
             "answer": str(self.answer),
             "run": run,
             "try_number": try_number,
@@ -110,7 +110,7 @@ class Account:
 @pytest.fixture
 def account(tmp_path):
     with Sandbox(leads=240, conversions=450, second_conversion="new", latency=0.02, faults=FAULTS) as sandbox:
-        account = Account(sandbox, tmp_path / "results.jsonl")
+        account = Account(sandbox, tmp_path / "results.jsonl", sandbox.leads, 200)
         yield account
         account.close()
 

@@ -48,8 +48,7 @@ def test_duckdb(part):
     assert rows[0][2:] == ("2026-01-01 08:22:00", AWKWARD)[: len(rows[0]) - 2]
 
 
+@pytest.mark.parametrize("part", [how for how in FORMATS if how.suffix == ".parquet"], indirect=True)
 def test_pyarrow_takes_the_folder_for_a_data_set(part):
     dataset = pytest.importorskip("pyarrow.dataset")
-    if part.suffix != ".parquet":
-        pytest.skip("pyarrow reads whole folders of Parquet")
     assert dataset.dataset(part.parent).count_rows() == 502

@@ -11,7 +11,8 @@ except ImportError:  # Airflow 2
 
 from airflow_provider_leadconv.api.errors import InvalidRequestError
 from airflow_provider_leadconv.jobs.journal import LocalJournal, ObjectJournal, journal_of
-from airflow_provider_leadconv.jobs.storage import ExportConflictError, ObjectFolder
+from airflow_provider_leadconv.jobs.object_folder import ObjectFolder
+from airflow_provider_leadconv.jobs.storage import ExportConflictError
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from airflow_provider_leadconv.jobs.storage import ExportConflictError, LocalFolder, ObjectFolder
+from airflow_provider_leadconv.jobs.object_folder import ObjectFolder
+from airflow_provider_leadconv.jobs.storage import ExportConflictError, LocalFolder
 
 
 @pytest.fixture(params=["local", "memory"])
