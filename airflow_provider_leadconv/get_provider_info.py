@@ -20,6 +20,7 @@ _ASSET_URIS = [
         "schemes": ["leadconv"],
         "handler": f"{_PACKAGE}.assets.sanitize_uri",
         "factory": f"{_PACKAGE}.assets.create_asset",
+        "to_openlineage_converter": f"{_PACKAGE}.lineage.to_dataset",
     }
 ]
 
@@ -49,6 +50,7 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "triggers": [_modules("triggers.leadconv", "triggers.events")],
+        "extra-links": [f"{_PACKAGE}.links.SellLink", f"{_PACKAGE}.links.FileLink"],
         "asset-uris": _ASSET_URIS,
         "dataset-uris": _ASSET_URIS,  # Airflow 2
         "connection-types": [

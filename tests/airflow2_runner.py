@@ -26,6 +26,7 @@ class Ledger:
     dag_id: str = ""
     run_id: str = ""
     rescheduled_since: datetime | None = None  # known to the database
+    instance: Any = None
 
     def xcom(self, task_id: str, key: str) -> Any:
         return XCom.get_one(key=key, task_id=task_id, dag_id=self.dag_id, run_id=self.run_id)
@@ -56,7 +57,13 @@ def run_try(
             message, instance.state = deferred, TaskInstanceState.DEFERRED
         except BaseException as error:  # noqa: BLE001  # whatever it is, it is how the try ended
             raised = error
+        ledger.instance = instance.key
         return instance.state.value, message, raised
+
+
+def link_of(ledger: Ledger, link: type) -> str:
+    """What the webserver shows: it asks the link."""
+    return link().get_link(None, ti_key=ledger.instance)
 
 
 def deferral(message: TaskDeferred) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import structlog
 from airflow.sdk import DAG
-from airflow.sdk.api.datamodels._generated import DagRun, DagRunState, DagRunType, TIRunContext
+from airflow.sdk.api.datamodels._generated import DagRun, DagRunState, DagRunType, TaskInstanceState, TIRunContext
 from airflow.sdk.execution_time import comms, task_runner
 from airflow.serialization.serialized_objects import BaseSerialization
 from capabilities import AIRFLOW
@@ -30,6 +30,7 @@ class Ledger:
     store: dict[str, Any] = field(default_factory=dict)
     rescheduled_since: datetime | None = None
     sent: list[Any] = field(default_factory=list)
+    instance: Any = None
 
     def xcom(self, task_id: str, key: str) -> Any:
         return self.xcoms.get((task_id, key))
@@ -94,8 +95,17 @@ def run_try(
     # A retry starts without the XComs of the try before, as in Airflow.
     ledger.xcoms = {key: value for key, value in ledger.xcoms.items() if key[0] != task.task_id}
     with mock.patch.object(task_runner, "SUPERVISOR_COMMS", ledger, create=True):
-        state, message, error = task_runner.run(instance, instance.get_template_context(), structlog.get_logger())
+        context, log = instance.get_template_context(), structlog.get_logger()
+        state, message, error = task_runner.run(instance, context, log)
+        if state in {TaskInstanceState.SUCCESS, TaskInstanceState.FAILED}:
+            task_runner.finalize(instance, state, context, log, error)
+    ledger.instance = instance
     return state.value, message, error
+
+
+def link_of(ledger: Ledger, link: type) -> str:
+    """What the API server shows: the worker has kept it."""
+    return ledger.xcom(ledger.instance.task_id, link().xcom_key)
 
 
 def deferral(message: Any) -> dict[str, Any]:

@@ -60,6 +60,11 @@ def run_task(
     return TaskRun(state, message, error, ledger.xcom(task.task_id, "return_value"), ledger)
 
 
+def link_of(run: TaskRun, link: type) -> str:
+    """What Airflow shows as an extra link of a task that was run, as a registered link does it."""
+    return runner.link_of(run.ledger, link)
+
+
 def run_dag(dag: DAG, *, conf: Mapping[str, Any] | None = None) -> dict[str, TaskRun]:
     """Run the tasks of a DAG one after the other, as they depend on each other, and stop at the first failure.
 

@@ -18,6 +18,7 @@ from airflow.providers.common.compat.sdk import DAG
 from airflow_harness import run_dag
 from capabilities import needs_airflow_sdk
 
+from airflow_provider_leadconv import metrics
 from airflow_provider_leadconv.connection_form import EXTRA_FIELDS
 from airflow_provider_leadconv.hooks.leadconv import LeadConversionHook
 from airflow_provider_leadconv.sandbox import Sandbox
@@ -151,7 +152,7 @@ def test_waiting(sandbox: Sandbox, tmp_path: Path):
 @needs_airflow_sdk
 def test_converting_in_a_task_of_ones_own(sandbox: Sandbox, tmp_path: Path):
     lead = sandbox.leads[0]
-    runs = run_dag(dag_of(block("python", "convert_lead("), tmp_path), conf={"lead_id": lead})
+    runs = run_dag(dag_of(block("python", "convert_lead(params"), tmp_path), conf={"lead_id": lead})
     assert runs["convert"].state == "success", runs
     (made,) = [row for row in sandbox.conversions if row["lead_id"] == lead]
     assert (made["individual_id"], made["deal_id"]) == (runs["convert"].value, None)
@@ -169,6 +170,17 @@ def test_the_sandbox_as_a_program():
 def test_the_sandbox_in_a_test(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AIRFLOW_CONN_LEADCONV_DEFAULT", "")
     exec(compile(block("python", "drop_after"), "README.md", "exec"), {})
+
+
+def test_the_fixtures(leadconv_sandbox: Sandbox, leadconv_connection: dict):
+    names: dict[str, Callable[..., None]] = {}
+    exec(compile(block("python", "leadconv_connection"), "README.md", "exec"), names)
+    names["test_a_conversion"](leadconv_sandbox, leadconv_connection)
+
+
+def test_the_metrics():
+    named = set(re.findall(r"`leadconv\.(\w+)`", README))
+    assert named == set(metrics.NAMES)
 
 
 def wrong_token(sandbox: Sandbox) -> dict:

@@ -69,6 +69,7 @@ class LeadConversionHook(BaseHook):
         :param filters: see :class:`~airflow_provider_leadconv.api.wire.Filters`.
         :raises LeadConversionError: of the class that says what to do about it.
         """
+        self._collect_lineage()
         return self.get_conn().get_page(ListQuery(page=page, cursor=cursor, per_page=per_page, **filters))
 
     def list_conversions(
@@ -82,6 +83,7 @@ class LeadConversionHook(BaseHook):
         :raises InvalidResponseError: rather than end early, if the listing contradicts itself.
         :raises LeadConversionError: of the class that says what to do about it.
         """
+        self._collect_lineage()
         pages = self.get_conn().list_pages(ListQuery(per_page=per_page, **filters))
         return itertools.islice(itertools.chain.from_iterable(pages), limit)
 
@@ -123,6 +125,7 @@ class LeadConversionHook(BaseHook):
         lead = ConversionRequest.of({"lead_id": lead_id, "owner_id": owner_id, "create_deal": create_deal})
         from airflow_provider_leadconv.api.converting import convert_lead
 
+        self._collect_lineage(made=True)
         return convert_lead(self.get_conn(), lead)
 
     def convert_leads(
@@ -144,6 +147,7 @@ class LeadConversionHook(BaseHook):
         from airflow_provider_leadconv.jobs.bulk import BulkConversion
         from airflow_provider_leadconv.jobs.leads import read_leads
 
+        self._collect_lineage(made=True)
         job = BulkConversion(self.get_conn(), read_leads(leads), concurrency=concurrency)
         try:
             yield from job.look()
@@ -189,6 +193,11 @@ class LeadConversionHook(BaseHook):
         config = config_from_connection(connection)
         mask_secret(config.token)
         return config
+
+    def _collect_lineage(self, *, made: bool = False) -> None:
+        from airflow_provider_leadconv.lineage import collect
+
+        collect(self, self.get_conn().config.account, made=made)
 
     def _new_client(self, config: ClientConfig) -> LeadConversionsClient:
         from airflow_provider_leadconv.api.client import LeadConversionsClient

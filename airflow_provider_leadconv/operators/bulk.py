@@ -15,9 +15,12 @@ from airflow_provider_leadconv.api.errors import DuplicateConversionError, Inval
 from airflow_provider_leadconv.api.records import as_id
 from airflow_provider_leadconv.failing import permanent_errors_fail
 from airflow_provider_leadconv.hooks.leadconv import DEFAULT_CONN_ID, LeadConversionHook
+from airflow_provider_leadconv.links import FileLink, SellLink, file_url, record_url, tell_links
+from airflow_provider_leadconv.metrics import count
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_leadconv.api.records import ConversionRequest
     from airflow_provider_leadconv.jobs.bulk_run import BulkRun
@@ -74,6 +77,7 @@ class LeadConversionBulkOperator(BaseOperator):
         "leadconv_conn_id",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"leads": "json"}
+    operator_extra_links = (SellLink(), FileLink())
     ui_color = "#d4ebe6"
 
     def __init__(
@@ -143,9 +147,25 @@ class LeadConversionBulkOperator(BaseOperator):
                         fail_fast=allowed_failures(self.max_failures, len(leads)) if self.fail_fast else None,
                     )
                 finally:
-                    numbers = self._tell(run, task_instance)
+                    numbers = self._tell(run, context)
+                    count(client.counters, **{name: numbers[name] for name in ("converted", "failed", "unknown")})
         self._judge(run)
         return numbers
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:  # noqa: ARG002
+        """:return: the file of leads, what was converted, the file of results; nothing if the task did not come so far.
+
+        :param task_instance: not needed.
+        """
+        from airflow_provider_leadconv import lineage
+
+        if self._run is None:
+            return lineage.lineage(inputs=[], outputs=[])
+        summary = self._run.summary
+        outputs = [lineage.conversions_made(self.hook.get_conn().config.account, summary.converted)]
+        if self.results_path:
+            outputs.append(lineage.file_written(self.results_path, rows=summary.leads, conversions=False))
+        return lineage.lineage(inputs=[lineage.file_read(self.leads_path)] if self.leads_path else [], outputs=outputs)
 
     def on_kill(self) -> None:
         """Keep what is known; what is in flight ends as ``unknown``. The worker has five seconds left."""
@@ -187,13 +207,16 @@ class LeadConversionBulkOperator(BaseOperator):
             run = "/".join(map(str, names))
         return Results(folder_of(path.parent), path.name, journal_of(path), run=run, leads=leads)
 
-    def _tell(self, run: BulkRun, task_instance: Any) -> dict[str, Any]:
+    def _tell(self, run: BulkRun, context: Context) -> dict[str, Any]:
         numbers = {**msgspec.structs.asdict(run.summary), "results_path": self.results_path}
         log.info("%s", run.summary)
         if self.results_path:
             log.info("What became of each lead is in %s", self.results_path)
-        if task_instance is not None:
+        if task_instance := context.get("ti"):
             task_instance.xcom_push(key=SUMMARY_KEY, value=numbers)
+        web_base_url = self.hook.get_conn().config.web_base_url
+        first_bad = record_url(web_base_url, "lead", run.bad[0].lead_id) if run.bad else None
+        tell_links(context, sell=first_bad, file=file_url(self.results_path))
         return numbers
 
     def _judge(self, run: BulkRun) -> None:

@@ -13,11 +13,14 @@ from airflow_provider_leadconv.api.errors import InvalidRequestError
 from airflow_provider_leadconv.api.records import as_bool
 from airflow_provider_leadconv.failing import permanent_errors_fail
 from airflow_provider_leadconv.hooks.leadconv import DEFAULT_CONN_ID, LeadConversionHook
+from airflow_provider_leadconv.links import FileLink, file_url, tell_links
+from airflow_provider_leadconv.metrics import count
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_leadconv.jobs.export import ExportSummary
     from airflow_provider_leadconv.jobs.reading import Selection
@@ -67,6 +70,7 @@ class LeadConversionExportOperator(BaseOperator):
         "full",
         "leadconv_conn_id",
     )
+    operator_extra_links = (FileLink(),)
     ui_color = "#d4ebe6"
 
     def __init__(
@@ -109,6 +113,7 @@ class LeadConversionExportOperator(BaseOperator):
         self.rows_per_file = rows_per_file
         self.verify_complete = verify_complete
         self.leadconv_conn_id = leadconv_conn_id
+        self._summary: ExportSummary | None = None
         # A path that does not end in a template says before it is rendered whether it is a folder.
         if not str(self.path).endswith(("/", "}")):
             self._refuse_options_of_folders(full=self.full is not False)
@@ -118,7 +123,7 @@ class LeadConversionExportOperator(BaseOperator):
         """The hook, made when the task runs."""
         return LeadConversionHook(leadconv_conn_id=self.leadconv_conn_id)
 
-    def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002  # nothing of it is needed
+    def execute(self, context: Context) -> dict[str, Any]:
         """Export.
 
         :return: what was exported; see the class.
@@ -126,8 +131,25 @@ class LeadConversionExportOperator(BaseOperator):
         with permanent_errors_fail():
             export = self._export_folder if self.path.endswith("/") else self._export_file
             summary = export(self._selection())
+        self._summary = summary
         self.log.info("Exported %d conversions to %s (%d bytes)", summary.rows, self.path, summary.bytes)
+        count(self.hook.get_conn().counters, exported_rows=summary.rows)
+        tell_links(context, file=file_url(self.path))
         return {"path": self.path, **msgspec.structs.asdict(summary)}
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:  # noqa: ARG002
+        """:return: the account's conversions and the file or folder; nothing if the task did not come so far.
+
+        :param task_instance: not needed.
+        """
+        from airflow_provider_leadconv import lineage
+
+        if self._summary is None:
+            return lineage.lineage(inputs=[], outputs=[])
+        written = lineage.file_written(self.path, rows=self._summary.rows, size=self._summary.bytes)
+        return lineage.lineage(
+            inputs=[lineage.conversions_read(self.hook.get_conn().config.account)], outputs=[written]
+        )
 
     def _export_file(self, selection: Selection) -> ExportSummary:
         from airflow.providers.common.compat.sdk import ObjectStoragePath

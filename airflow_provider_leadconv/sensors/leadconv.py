@@ -9,12 +9,20 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, BaseSensorOperator, PokeReturnValue, conf
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowSensorTimeout,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
 
 from airflow_provider_leadconv.api.errors import LeadConversionError
 from airflow_provider_leadconv.failing import permanent_errors_fail
 from airflow_provider_leadconv.hooks.leadconv import DEFAULT_CONN_ID, LeadConversionHook
 from airflow_provider_leadconv.jobs.waiting import Waiting, Watch, read_lead_ids
+from airflow_provider_leadconv.links import SellLink, conversion_url, tell_links
+from airflow_provider_leadconv.metrics import count
 from airflow_provider_leadconv.triggers import verdict
 
 if TYPE_CHECKING:
@@ -53,6 +61,7 @@ class LeadConversionSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("lead_id", "leadconv_conn_id")
+    operator_extra_links = (SellLink(),)
     ui_color = "#d9ead3"
     deferrable = False  # this and the next of the class, as the constructor of Airflow 2 asks for `reschedule`
     _failures = 0
@@ -83,6 +92,13 @@ class LeadConversionSensor(BaseSensorOperator):
         """Whether to give the worker slot back between pokes. Not while checks fail: the process counts them."""
         return self.mode == "reschedule" and not self.deferrable and self._failures == 0
 
+    def execute(self, context: Context) -> Any:
+        """Wait.
+
+        :return: the conversion, or the list of them; see the class.
+        """
+        return self._end(context, super().execute(context))
+
     def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002
         """Check once; defer, if that is wanted and not all leads are converted."""
         started = time.time()
@@ -95,7 +111,7 @@ class LeadConversionSensor(BaseSensorOperator):
         """Go on after the triggerer, or after Airflow's own timer if that was faster: it, too, gives a last look."""
         if (next_kwargs or {}).get("error") == _AIRFLOWS_TIMER:
             next_method, next_kwargs = "execute_complete", {"event": verdict.TIMED_OUT}
-        return super().resume_execution(next_method, next_kwargs, context)
+        return self._end(context, super().resume_execution(next_method, next_kwargs, context))
 
     def execute_complete(
         self,
@@ -115,6 +131,18 @@ class LeadConversionSensor(BaseSensorOperator):
         by_lead = {conversion["lead_id"]: conversion for conversion in [*found, *conversions]}
         ordered = [by_lead[lead_id] for lead_id in self._lead_ids[0]]
         return ordered if self._lead_ids[1] else ordered[0]
+
+    def _end(self, context: Context, found: Any) -> Any:
+        count(waits=1)
+        first = found[0] if isinstance(found, list) and found else found
+        if first:
+            try:
+                web_base_url = self.hook.get_conn().config.web_base_url
+            except (LeadConversionError, AirflowException) as error:  # of the connection, which is read anew
+                self.log.warning("No link into Sell: %s", error)
+            else:
+                tell_links(context, sell=conversion_url(web_base_url, first))
+        return found
 
     @cached_property
     def _lead_ids(self) -> tuple[list[int], bool]:

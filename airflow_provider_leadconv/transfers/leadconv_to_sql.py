@@ -12,10 +12,12 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseHook, 
 from airflow_provider_leadconv.api.records import LeadConversion
 from airflow_provider_leadconv.failing import permanent_errors_fail
 from airflow_provider_leadconv.hooks.leadconv import DEFAULT_CONN_ID, LeadConversionHook
+from airflow_provider_leadconv.metrics import count
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.providers.common.sql.hooks.sql import DbApiHook
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_leadconv.jobs.table import Row
 
@@ -84,6 +86,7 @@ class LeadConversionToSqlOperator(BaseOperator):
         self.deal_id = deal_id
         self.creator_id = creator_id
         self.leadconv_conn_id = leadconv_conn_id
+        self._rows: int | None = None
 
     @cached_property
     def hook(self) -> LeadConversionHook:
@@ -117,8 +120,34 @@ class LeadConversionToSqlOperator(BaseOperator):
             table.create_if_missing()
             with self.hook.get_conn() as client:
                 summary = export_to_table(client, Selection(query=query), table, incremental=self.incremental)
+        self._rows = summary.rows
+        count(client.counters, exported_rows=summary.rows)
         self.log.info("Wrote %d conversions to %s", summary.rows, self.table)
         return {"table": self.table, **msgspec.structs.asdict(summary)}
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:  # noqa: ARG002
+        """:return: the account's conversions and the table; nothing if the task did not come so far.
+
+        :param task_instance: not needed.
+        """
+        from airflow_provider_leadconv import lineage
+
+        if self._rows is None:
+            return lineage.lineage(inputs=[], outputs=[])
+        account = self.hook.get_conn().config.account
+        written = lineage.table_written(*self._table_names(), rows=self._rows)
+        return lineage.lineage(inputs=[lineage.conversions_read(account)], outputs=[written])
+
+    def _table_names(self) -> tuple[str, str]:
+        """Namespace and name of the table, as the hook of its database gives them, if it does."""
+        connection = self.sql_hook.get_connection(self.sql_conn_id)
+        info = self.sql_hook.get_openlineage_database_info(connection)
+        if info is None:
+            return f"{self.sql_hook.conn_type}://{connection.host or ''}", self.table
+        schema = self.sql_hook.get_openlineage_default_schema()
+        prefix = [info.database or connection.schema, None if "." in self.table else schema]
+        namespace = f"{info.scheme}://{info.authority}" if info.authority else info.scheme
+        return namespace, ".".join(filter(None, [*prefix, self.table]))
 
 
 class _HookTable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import distribution
@@ -103,3 +104,30 @@ def test_parsing_a_dag_needs_no_http_client_and_no_socket():
         print(*sorted(loaded & {{"aiohttp", "fastapi", "httpx", "pandas", "pyarrow", "requests", "uvicorn"}}))
     """)
     assert output.split() == []
+
+
+@pytest.mark.airflow
+def test_airflow_takes_all_of_it_and_complains_of_nothing():
+    result = subprocess.run(
+        [sys.executable, "-W", "error:::airflow_provider_leadconv", "-c", dedent(CHECKED)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+    version, hook, *links = result.stdout.splitlines()[-1].split()
+    assert (version, hook) == (INFO["versions"][0], INFO["connection-types"][0]["hook-class-name"])
+    assert set(links) == set(INFO["extra-links"])
+    said = (result.stdout + result.stderr).splitlines()
+    assert [line for line in said if "leadconv" in line and re.search("warning|error", line, re.IGNORECASE)] == []
+
+
+CHECKED = """
+    from airflow.providers_manager import ProvidersManager
+
+    manager = ProvidersManager()
+    version = manager.providers["airflow-provider-leadconv"].version
+    hook = manager.hooks["leadconv"].hook_class_name
+    links = [name for name in manager.extra_links_class_names if "leadconv" in name]
+    print(version, hook, *links)
+"""

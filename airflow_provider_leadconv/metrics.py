@@ -1,0 +1,38 @@
+"""Counters of what tasks did, through Airflow's own metrics (StatsD or OpenTelemetry, if they are on).
+
+============================ ===========================================================
+``leadconv.requests``        requests sent, repetitions included
+``leadconv.throttled``       of these, refused for too many requests
+``leadconv.converted``       leads converted by a bulk
+``leadconv.failed``          leads the API refused
+``leadconv.unknown``         leads of which it could not be found out
+``leadconv.exported_rows``   conversions written to files or tables
+``leadconv.waits``           sensors that saw all their leads converted
+============================ ===========================================================
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_provider_leadconv.api.exchange import Counters
+
+NAMES = ("requests", "throttled", "converted", "failed", "unknown", "exported_rows", "waits")
+
+
+def count(counters: Counters | None = None, **numbers: int) -> None:
+    """Add to counters. Airflow drops it if metrics are off, and logs it if they cannot be sent.
+
+    :param counters: of a client.
+    :param numbers: by name, without ``leadconv.``
+    """
+    from airflow.providers.common.compat.sdk import Stats
+
+    if counters is not None:
+        numbers |= {"requests": counters.requests, "throttled": counters.throttled}
+    for name, number in numbers.items():
+        if name not in NAMES:
+            raise ValueError(f"{name} is no metric of ours")
+        if number:
+            Stats.incr(f"leadconv.{name}", number)

@@ -1,0 +1,46 @@
+"""What Airflow's metrics are told."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from airflow.providers.common.compat.sdk import Stats
+
+from airflow_provider_leadconv import metrics
+from airflow_provider_leadconv.operators.bulk import LeadConversionBulkOperator
+from airflow_provider_leadconv.operators.export import LeadConversionExportOperator
+from airflow_provider_leadconv.sandbox import Sandbox
+from airflow_provider_leadconv.sensors.leadconv import LeadConversionSensor
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    monkeypatch.setattr(Stats, "incr", lambda name, count=1, **_: counted.update({name: count}), raising=False)
+    return counted
+
+
+def test_a_bulk(sandbox: Sandbox, counted: Counter[str]):
+    sandbox.faults = ["throttle_429,times=1,method=POST"]
+    leads = [*sandbox.leads[:3], 4_000_000_000]
+    LeadConversionBulkOperator(task_id="convert", leads=leads, max_failures=None).execute({})
+    assert counted["leadconv.requests"] == len(sandbox.requests)
+    del counted["leadconv.requests"]
+    assert counted == {"leadconv.converted": 3, "leadconv.failed": 1, "leadconv.throttled": 1}
+
+
+def test_an_export(sandbox: Sandbox, counted: Counter[str], tmp_path):
+    LeadConversionExportOperator(task_id="export", path=str(tmp_path / "a.jsonl")).execute({})
+    assert counted == {"leadconv.exported_rows": 30, "leadconv.requests": 1}
+
+
+def test_a_sensor(sandbox: Sandbox, counted: Counter[str]):
+    LeadConversionSensor(task_id="wait", lead_id=sandbox.conversions[0]["lead_id"]).execute({})
+    assert counted["leadconv.waits"] == 1
+
+
+def test_names_are_documented():
+    assert all(f"``leadconv.{name}``" in metrics.__doc__ for name in metrics.NAMES)
+    with pytest.raises(ValueError, match="no metric"):
+        metrics.count(conversions=1)
