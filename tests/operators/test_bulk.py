@@ -25,7 +25,7 @@ from airflow_provider_leadconv.sandbox import Fault
 try:
     from airflow.sdk.io import attach
 except ImportError:  # Airflow 2
-    from airflow.io import attach
+    from airflow.io.store import attach
 
 WORDS = ("converted", "existing", "failed", "unknown", "not_attempted")
 

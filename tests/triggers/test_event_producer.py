@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -64,18 +63,12 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 class Triggerer:
-    """One life of a triggerer that runs one event trigger in ack mode.
+    """One life of a triggerer that runs one event trigger in ack mode."""
 
-    :param stores_events: whether the database takes the event with this number.
-    """
-
-    def __init__(
-        self, trigger: LeadConversionEventTrigger, stores_events: Callable[[int], bool] = lambda _: True
-    ) -> None:
+    def __init__(self, trigger: LeadConversionEventTrigger) -> None:
         self.events: list[dict[str, Any]] = []
-        arguments = trigger.serialize()[1]
-        self._producer = type(trigger).create_shared_stream_producer(json.loads(json.dumps(arguments)))
-        self._stores_events = stores_events
+        arguments = json.loads(json.dumps(trigger.serialize()[1]))
+        self._producer = type(trigger).create_shared_stream_producer(arguments)
 
     async def live(self, seconds: float, confirm_after: float = 1.0) -> None:
         task = asyncio.ensure_future(self._live(confirm_after))
@@ -87,8 +80,6 @@ class Triggerer:
 
     async def _live(self, confirm_after: float) -> None:
         async for event, mark in self._producer.open_stream():
-            if not self._stores_events(len(self.events)):
-                return
             self.events.append(event)
             await asyncio.sleep(confirm_after)
             await self._producer.advance([AdvanceItem(broker_payload=mark, outcome=STORED)])
