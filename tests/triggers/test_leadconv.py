@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import itertools
 import json
 import logging
@@ -383,17 +384,23 @@ def test_progress_is_told_at_most_once_a_minute(api: Api, monkeypatch: pytest.Mo
 
 def test_no_callback_holds_the_loop(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """With 1,000 members and 10,000 new conversions at once, no step takes more than 50 ms of this thread."""
-    longest = 0.0
-    run_handle = asyncio.Handle._run
+    longest = in_server = 0.0
+    run_handle, answer = asyncio.Handle._run, api._answer
 
     def measured(handle: asyncio.Handle) -> None:
         nonlocal longest
-        began = time.thread_time()
+        began = time.thread_time() - in_server
         run_handle(handle)
-        longest = max(longest, time.thread_time() - began)
+        longest = max(longest, time.thread_time() - in_server - began)
 
-    async def serve(request: Any, token: str) -> Answer | NoAnswer:
-        return api._answer(request.query)
+    def served(query: str) -> Answer:
+        """The simulated server works in the same thread; its time is not ours."""
+        nonlocal in_server
+        began = time.thread_time()
+        try:
+            return answer(query)
+        finally:
+            in_server += time.thread_time() - began
 
     async def main() -> None:
         nonlocal longest
@@ -403,10 +410,17 @@ def test_no_callback_holds_the_loop(api: Api, monkeypatch: pytest.MonkeyPatch) -
         for lead in range(1, 1001):
             api.convert(lead)
             api.convert_others(9)
+        await asyncio.sleep(0)  # this step was the test's own
         longest = 0.0
         await asyncio.gather(*tasks)
 
     monkeypatch.setattr(asyncio.Handle, "_run", measured)
-    run(main())
+    monkeypatch.setattr(api, "_answer", served)
+    gc.collect()
+    gc.freeze()  # what the tests before have left is not ours to search, either
+    try:
+        run(main())
+    finally:
+        gc.unfreeze()
     print(f"longest step: {longest * 1000:.1f} ms")
     assert longest < 0.05
