@@ -12,13 +12,19 @@ from pathlib import Path
 REPO = Path(__file__).parent.parent
 UV = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}") or "uv"
 
+TOOLS = (
+    *("harfile", "hypothesis", "hypothesis-graphql", "jsonschema-rs", "pyrate-limiter", "requests", "schemathesis"),
+    *("urllib3", "uv"),
+)
+"""What the tests themselves rely on in its newest version, wherever it goes with the Airflow."""
+
 AIRFLOWS: dict[str, tuple[str, tuple[str, ...]]] = {
     "2.11": ("", ()),
     # Released without upper bounds, and broken by what was released since. These must be newer all the same: the
-    # provider needs that common-compat, the tests that uv, and Python 3.14, for which uv resolves too, that asgiref.
-    "3.0": ("2025-09-20", ("apache-airflow-providers-common-compat", "asgiref", "uv")),
+    # provider needs that common-compat, and Python 3.14, for which uv resolves too, that asgiref.
+    "3.0": ("2025-09-20", ("apache-airflow-providers-common-compat", "asgiref", *TOOLS)),
     "3.1": ("", ()),
-    "3.2": ("2026-06-10", ("apache-airflow-providers-common-compat",)),  # as 3.0
+    "3.2": ("2026-06-10", ("apache-airflow-providers-common-compat", *TOOLS)),  # as 3.0
     "3.3": ("", ()),
 }
 """Minor version of Airflow -> ignore releases after this day, except of these packages."""

@@ -66,6 +66,12 @@ needs_running_airflow = Capability(
 needs_asset_watchers = Capability(
     "New conversions start a DAG (`AssetWatcher`)", since=(3, 0), proof="airflow.sdk:AssetWatcher"
 )
+needs_approval = Capability(
+    "Approval by a person before a bulk (`ApprovalOperator`)", since=(3, 1), proof="airflow.models.hitl:HITLDetail"
+)
+needs_retry_policy = Capability(
+    "Retries as the error asks for (`LeadConversionRetryPolicy`)", since=(3, 3), proof="airflow.sdk:RetryPolicy"
+)
 needs_form_without_hook = Capability(
     "Connection form without importing the hook",
     since=(3, 3),
@@ -80,5 +86,7 @@ CAPABILITIES = (
     needs_running_airflow,
     needs_asset_watchers,
     needs_durable_events,
+    needs_approval,
+    needs_retry_policy,
     needs_form_without_hook,
 )

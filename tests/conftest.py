@@ -30,8 +30,8 @@ os.environ |= {
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The oldest versions of Airflow, and what they build on, warn of themselves: there, what we cause is an error."""
-    if AIRFLOW >= (3, 1):
+    """The older versions of Airflow, and what they build on, warn of themselves: there, what we cause is an error."""
+    if AIRFLOW >= (3, 2):
         return
     for line in (
         "default::DeprecationWarning",

@@ -6,7 +6,7 @@ from datetime import timedelta
 from unittest import mock
 
 import pytest
-from airflow.providers.common.compat import sdk
+from capabilities import needs_retry_policy
 
 from airflow_provider_leadconv.api.errors import (
     AuthenticationError,
@@ -20,15 +20,14 @@ from airflow_provider_leadconv.api.errors import (
     UnknownOutcomeError,
 )
 
-if not hasattr(sdk, "RetryPolicy"):
-    pytest.skip("retry policies are new in Airflow 3.3", allow_module_level=True)
+needs_retry_policy.or_skip_module()
 
-from airflow_harness import run_task
+from airflow_harness import run_task  # noqa: E402
 
-from airflow_provider_leadconv.hooks.leadconv import LeadConversionHook
-from airflow_provider_leadconv.operators.bulk import LeadConversionBulkOperator
-from airflow_provider_leadconv.retry_policy import LeadConversionRetryPolicy
-from airflow_provider_leadconv.sandbox import Fault
+from airflow_provider_leadconv.hooks.leadconv import LeadConversionHook  # noqa: E402
+from airflow_provider_leadconv.operators.bulk import LeadConversionBulkOperator  # noqa: E402
+from airflow_provider_leadconv.retry_policy import LeadConversionRetryPolicy  # noqa: E402
+from airflow_provider_leadconv.sandbox import Fault  # noqa: E402
 
 POLICY = LeadConversionRetryPolicy(unavailable_delay=timedelta(minutes=7), unknown_delay=timedelta(seconds=50))
 

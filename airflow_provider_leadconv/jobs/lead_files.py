@@ -51,7 +51,8 @@ def _csv_rows(file: IO[bytes]) -> Iterator[Any]:
 
 
 def _json_rows(file: IO[bytes]) -> Iterator[Any]:
-    for number, line in enumerate(file, 1):
+    # Not `in file`: what Airflow 2.11 and 3.0 open cannot be iterated over.
+    for number, line in enumerate(iter(file.readline, b""), 1):
         if line.strip():
             try:
                 yield msgspec.json.decode(line)

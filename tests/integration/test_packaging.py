@@ -78,7 +78,7 @@ def test_airflow_shows_the_provider_after_an_installation(built: Path, tmp_path:
     shown = run(
         *(installed / "airflow", "providers", "get", "airflow-provider-leadconv", "--output", "json"), folder=tmp_path
     )
-    (provider,) = json.loads(shown[shown.index("[") :])
+    (provider,) = json.loads(shown[shown.index("[{") :])
     assert provider["Provider"] == "airflow-provider-leadconv"
     assert provider["Version"] == airflow_provider_leadconv.__version__
     run(installed / "python", "-c", "import airflow_provider_leadconv.operators.bulk", folder=tmp_path)

@@ -9,19 +9,20 @@ from unittest import mock
 
 import pytest
 from airflow_harness import Ledger, run_task
+from capabilities import needs_approval
 
 EXAMPLE = Path(__file__).parents[2] / "example_dags" / "leadconv_bulk_approval.py"
 
 
 @pytest.fixture
 def dag():
-    pytest.importorskip("airflow.providers.standard.operators.hitl", reason="HITL operators need Airflow 3.1")
     spec = importlib.util.spec_from_file_location("leadconv_bulk_approval", EXAMPLE)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.approve.dag
 
 
+@needs_approval
 def test_what_was_approved_is_converted(sandbox, tmp_path, dag):
     leads = sandbox.leads[:4]
     sandbox.add_conversion(leads[1])
@@ -40,6 +41,7 @@ def test_what_was_approved_is_converted(sandbox, tmp_path, dag):
     assert [line["lead_id"] for line in lines] == [leads[0], leads[2], leads[3]]
 
 
+@needs_approval
 def test_the_question_says_what_is_at_stake(sandbox, tmp_path, dag):
     (tmp_path / "leads.csv").write_text("lead_id\n" + "\n".join(map(str, sandbox.leads[:4])))
     conf = {"leads_path": str(tmp_path / "leads.csv"), "folder": str(tmp_path)}
