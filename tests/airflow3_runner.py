@@ -111,13 +111,13 @@ def link_of(ledger: Ledger, link: type) -> str:
 def deferral(message: Any) -> dict[str, Any]:
     """What a task said as it deferred itself, having crossed the processes as JSON."""
     said = json.loads(message.model_dump_json())
-    encoded = {key: value for key, value in said.items() if isinstance(value, dict) and "__var" in value}  # by 3.0
+    encoded = {key: value for key, value in said.items() if isinstance(value, dict) and "__var" in value}  # before 3.2
     decoded = {key: BaseSerialization.deserialize(value) for key, value in encoded.items()}
     return {**said, **decoded, "timeout": message.trigger_timeout}
 
 
 def _encoded(next_kwargs: Any) -> Any:
-    return BaseSerialization.serialize(next_kwargs) if AIRFLOW < (3, 1) else next_kwargs
+    return BaseSerialization.serialize(next_kwargs) if AIRFLOW < (3, 2) else next_kwargs
 
 
 def _dag_run(dag_id: str, now: datetime, conf: Mapping[str, Any]) -> DagRun:
