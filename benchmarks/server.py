@@ -39,6 +39,9 @@ class Answer(NamedTuple):
 class Api(Protocol):
     """What answers requests that were not refused for their rate. It is pickled into the server's process."""
 
+    base_url: str
+    """Where the server is: it sets this before the first request."""
+
     def answer(self, method: str, query: dict[str, str], body: bytes) -> Answer | None:
         """:return: the answer; None: it is lost, the connection is closed instead.
         :raises ApiError: for what the API refuses.
@@ -66,7 +69,7 @@ class Listing:
     """
 
     BLOCK = 200
-    _LINK_BASE = "https://api.getbase.com"
+    base_url = ""
 
     def __init__(self, rows: int) -> None:
         self.rows = rows
@@ -80,7 +83,7 @@ class Listing:
         asked = parse_query(query)
         start = asked.offset if asked.below is None else self._row_of(asked.below) + 1
         end = min(start + asked.per_page, self.rows)
-        link = {"next_page": next_page_url(self._LINK_BASE, self.id_of(end - 1), asked.per_page)}
+        link = {"next_page": next_page_url(self.base_url, self.id_of(end - 1), asked.per_page)}
         meta = {"type": "collection", "count": max(0, end - start), "links": link if end < self.rows else {}}
         return Answer(200, b'{"items":[%b],"meta":%b}' % (self._items(start, end), json.dumps(meta).encode()))
 
@@ -114,11 +117,11 @@ class Listing:
         digits = 999 - place
         individual, organization = f"2P{digits}", f"3P{digits}" if place % 2 else None
         deal = f"4P{digits}" if place % 3 else None
-        contacts = f"{self._LINK_BASE}/v2/contacts/"
+        contacts = "https://api.example.com/v2/contacts/"
         links = {
             "individual": contacts + individual,
             "organization": contacts + organization if organization else None,
-            "deal": f"{self._LINK_BASE}/v2/deals/{deal}" if deal else None,
+            "deal": f"https://api.example.com/v2/deals/{deal}" if deal else None,
         }
         ids = {"id": f"P{digits}", "lead_id": f"1P{digits}", "individual_id": individual}
         ids |= {"organization_id": organization or "null", "deal_id": deal or "null", "creator_id": str(1 + place % 7)}
@@ -220,7 +223,7 @@ class Server:
 
     def __enter__(self) -> Self:
         self._process.start()
-        self.base_url = f"http://127.0.0.1:{self._pipe.recv()}"
+        self.base_url: str = self._pipe.recv()
         return self
 
     def __exit__(
@@ -247,5 +250,6 @@ async def _main(pipe: Connection, api: Api, latency: float, limit: RateLimit | N
         "report": api.report,
     }
     loop.add_reader(pipe.fileno(), lambda: pipe.send(asked[pipe.recv()]()))
-    pipe.send(server.sockets[0].getsockname()[1])
+    api.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    pipe.send(api.base_url)
     await server.serve_forever()
