@@ -57,12 +57,12 @@ class Post(NamedTuple):
 class Traffic:
     """What arrived at an account.
 
-    :param reads: number of GET requests.
+    :param reads: when each GET request arrived.
     :param conversions_of: how often each lead was converted.
     """
 
     posts: list[Post] = field(default_factory=list)
-    reads: int = 0
+    reads: list[float] = field(default_factory=list)
     conversions_of: Counter[int] = field(default_factory=Counter)
 
 
@@ -89,7 +89,7 @@ class Account:
         if method == "POST":
             self.traffic.posts.append(Post(now, client, admitted))
         else:
-            self.traffic.reads += 1
+            self.traffic.reads.append(now)
         if not admitted:
             return 429, b""
         if path != "/v2/lead_conversions":

@@ -29,10 +29,11 @@ class Contestant:
 
     :param make: makes the callable, in the process.
     :param arguments: for ``make``.
+    :param fresh: start a new interpreter instead, whose memory holds nothing else.
     """
 
-    def __init__(self, make: Callable[..., Callable[..., Any]], *arguments: Any) -> None:
-        context = multiprocessing.get_context("forkserver")
+    def __init__(self, make: Callable[..., Callable[..., Any]], *arguments: Any, fresh: bool = False) -> None:
+        context = multiprocessing.get_context("spawn" if fresh else "forkserver")
         context.set_forkserver_preload(list(_PRELOADED))
         self._pipe, far = context.Pipe()
         self._process = context.Process(target=_run, args=(far, make, arguments), daemon=True)
@@ -84,12 +85,11 @@ def _run(pipe: Connection, make: Callable[..., Callable[..., Any]], arguments: S
         gc.freeze()  # or whoever does not need Airflow would have to look through it
         pipe.send(None)
         while True:
-            try:
-                order = pipe.recv()
-            except EOFError:
-                return
+            order = pipe.recv()
             began = time.process_time()
             result = call(*order)
             pipe.send((result, time.process_time() - began))
+    except EOFError:  # nobody wants anything more
+        return
     except Exception:  # noqa: BLE001  # told to whoever waits
         pipe.send(traceback.format_exc())
