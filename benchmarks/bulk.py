@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from statistics import mean
 
 from benchmarks.account_server import AccountServer
 from benchmarks.accounts import AccountSettings, Traffic
 from benchmarks.machine import watched
-from benchmarks.posting import CONTESTANTS, Target
-from benchmarks.processes import Contestant
+from benchmarks.posting import CONTESTANTS, POOL, Target
 from benchmarks.results import Measured
+from benchmarks.showing import COLOURS, by_case, machine_line, markdown, save, spread
+from benchmarks.standby import Contestant
 
 SECTION = "bulk"
 RATE = 10
@@ -24,7 +24,11 @@ LATENCIES = (0.05, 0.2, 1.0)
 LOST = 0.2
 NO_LIMIT = "no limit"
 SENDERS = ("ours", "requests loop", "HttpOperator", "thread pool")
+AT_LENGTH = "ours, concurrency=16"
+STEADY = "leads_per_s_in_second_half"
 BEFORE = 400
+
+Found = dict[tuple[str, str], dict[str, list[float]]]
 
 
 def measure(*, seconds: float = 40.0, leads: int = 2500, rounds: int = 3) -> Iterator[Measured]:
@@ -43,15 +47,18 @@ def _cases() -> Iterator[tuple[str, AccountSettings, Sequence[str]]]:
     for limit in LIMITS:
         for latency in LATENCIES:
             settings = AccountSettings(limit=limit, rate=RATE, latency=latency, conversions=BEFORE)
-            # Eight requests of a second each are 8/s at the most.
-            more = ("ours, concurrency=16",) if latency * RATE > 8 else ()
+            more = (AT_LENGTH,) if latency * RATE > POOL else ()
             yield case_name(limit, latency), settings, (*SENDERS, *more)
     settings = AccountSettings(limit=LIMITS[0], rate=RATE, latency=LATENCIES[0], lost=LOST, conversions=BEFORE)
-    yield f"{case_name(LIMITS[0], LATENCIES[0])}, {LOST:.0%} lost", settings, SENDERS
+    yield lost_case_name(), settings, SENDERS
 
 
 def case_name(limit: str, latency: float) -> str:
     return f"{limit}, {1e3 * latency:g} ms"
+
+
+def lost_case_name() -> str:
+    return f"{case_name(LIMITS[0], LATENCIES[0])}, {LOST:.0%} lost"
 
 
 def _race(server: AccountServer, seconds: float) -> Iterator[Measured]:
@@ -113,9 +120,83 @@ def _without_limit(server: AccountServer, leads: int, rounds: int) -> Iterator[M
                 arrived = [post.at for post in server.traffic(token).posts[-count:]]
                 for figure, value in {
                     "leads_per_s": (count - 1) / (arrived[-1] - arrived[0]),
-                    "leads_per_s_in_second_half": (count - count // 2 - 1) / (arrived[-1] - arrived[count // 2]),
+                    STEADY: (count - count // 2 - 1) / (arrived[-1] - arrived[count // 2]),
                     "cpu_ms_per_lead": 1e3 * cpu_s / count,
                 }.items():
                     figures.setdefault(name, {}).setdefault(figure, []).append(value)
     for name, of_name in figures.items():
         yield Measured(SECTION, NO_LIMIT, name, of_name)
+
+
+def table(rows: Sequence[Measured]) -> str:
+    """Markdown."""
+    found = by_case(rows)
+    return "\n\n".join([*_race_tables(found), _lost_table(found), _no_limit_table(found)])
+
+
+def _race_tables(found: Found) -> Iterator[str]:
+    cases = [case_name(limit, latency) for limit in LIMITS for latency in LATENCIES]
+    header = [f"{RATE} requests/s allowed, latency", *SENDERS, AT_LENGTH]
+
+    def lines(cell: Callable[[dict[str, list[float]]], str]) -> Iterator[list[str]]:
+        for case in cases:
+            yield [case, *(cell(found[case, name]) if (case, name) in found else "" for name in header[1:])]
+
+    yield (
+        "Conversions accepted from the arrival of the first POST to that of the last, as a share of the limit; in "
+        f"brackets without the first {RAMP:g} s, in which ours speeds up. With {POOL} requests in flight, a latency of "
+        f"a second allows no more than {POOL}/s."
+    )
+    yield markdown(
+        header,
+        lines(lambda cell: f"{cell['share_of_limit'][0]:.1%} ({cell['share_of_limit_after_5_s'][0]:.1%})"),
+    )
+    yield "POSTs rejected for their rate, as a share of all."
+    yield markdown(header, lines(lambda cell: f"{cell['rejected_share'][0]:.1%}"))
+    if machine := found.get(("race", "machine")):
+        yield "All of these ran side by side. " + machine_line(machine)
+
+
+def _lost_table(found: Found) -> str:
+    case = lost_case_name()
+    lines = [
+        [name, *(f"{found[case, name][figure][0]:.0f}" for figure in ("converted_leads", "converted_twice_leads"))]
+        for name in SENDERS
+        if (case, name) in found
+    ]
+    return markdown([f"{case} answers", "leads converted", "of these twice or more"], lines)
+
+
+def _no_limit_table(found: Found) -> str:
+    pool = found[NO_LIMIT, "thread pool"]
+    lines = []
+    for (case, name), figures in found.items():
+        if case == NO_LIMIT:
+            rates = (spread(figures[figure], 0) for figure in ("leads_per_s", STEADY))
+            ratios = [mine / theirs for mine, theirs in zip(figures[STEADY], pool[STEADY], strict=True)]
+            lines.append([name, *rates, spread(ratios), spread(figures["cpu_ms_per_lead"])])
+    header = ["no limit", "leads/s", "second half, leads/s", "second half, to the thread pool", "CPU ms a lead"]
+    return markdown(header, lines)
+
+
+def plot(rows: Sequence[Measured], folder: Path) -> None:
+    """Share of the limit, and rejections, as bars."""
+    from matplotlib import pyplot as plt
+
+    found = by_case(rows)
+    cases = [case_name(limit, latency) for limit in LIMITS for latency in LATENCIES]
+    names = (*SENDERS, AT_LENGTH)
+    figure, axes = plt.subplots(2, 1, figsize=(9, 6), sharex=True)
+    for axis, name_of_figure in zip(axes, ("share_of_limit", "rejected_share"), strict=True):
+        for number, name in enumerate(names):
+            places = [place for place, case in enumerate(cases) if (case, name) in found]
+            heights = [100 * found[cases[place], name][name_of_figure][0] for place in places]
+            at = [place + (number - 2) * 0.17 for place in places]
+            axis.bar(at, heights, width=0.16, label=name, color=COLOURS[name])
+    axes[0].axhline(100, color="black", linewidth=0.8)
+    axes[0].set_ylabel("conversions, % of the limit")
+    axes[1].set_ylabel("POSTs rejected, %")
+    axes[1].set_xticks(range(len(cases)), [case.replace(", ", "\n") for case in cases])
+    axes[0].legend(ncols=len(names), fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    save(figure, folder, SECTION)
+    plt.close(figure)

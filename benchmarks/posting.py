@@ -140,7 +140,9 @@ def bare_socket(target: Target) -> Convert:
     """One socket and no HTTP library: what the server can do, one request after the other."""
     address = urlsplit(target.base_url)
     connection = socket.create_connection((address.hostname, address.port))
-    head = f"POST /v2/lead_conversions HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {target.token}\r\nContent-Length: "
+    head = (
+        f"POST /v2/lead_conversions HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {target.token}\r\nContent-Length: "
+    )
 
     def convert(leads: Sequence[int]) -> None:
         for lead in leads:

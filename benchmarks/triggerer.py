@@ -99,9 +99,10 @@ def triggerer(name: str, waits: Waits, leads: int) -> Callable[[float], Figures]
     async def run(seconds: float) -> Figures:
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        empty_mb = _memory_mb()
         runner = Runner()
-        runner.to_create.extend(workload(number, trigger) for number, trigger in enumerate(TRIGGERS[name](waits, leads)))
+        runner.to_create.extend(
+            workload(number, trigger) for number, trigger in enumerate(TRIGGERS[name](waits, leads))
+        )
         running = asyncio.ensure_future(runner.arun())
         while len(runner.triggers) < leads:
             await asyncio.sleep(0.1)
@@ -109,8 +110,8 @@ def triggerer(name: str, waits: Waits, leads: int) -> Callable[[float], Figures]
         began, cpu_s = time.monotonic(), time.process_time()
         await asyncio.sleep(seconds)
         ended, cpu_s = time.monotonic(), time.process_time() - cpu_s
-        figures = {"began": began, "ended": ended, "cpu_s": cpu_s, "empty_mb": empty_mb, "memory_mb": _memory_mb()}
-        figures["waiting"] = len(runner.triggers)
+        assert len(runner.triggers) == leads, "some wait no more"
+        figures = {"began": began, "ended": ended, "cpu_s": cpu_s, "memory_mb": _memory_mb()}
         runner.stop = True
         await running
         return figures

@@ -9,8 +9,9 @@ from pathlib import Path
 from benchmarks.account_server import AccountServer
 from benchmarks.accounts import AccountSettings
 from benchmarks.machine import watched
-from benchmarks.processes import Contestant
 from benchmarks.results import Measured
+from benchmarks.showing import by_case, machine_line, markdown, save
+from benchmarks.standby import Contestant
 from benchmarks.triggerer import TRIGGERS, Figures, Waits, sensor_process, triggerer
 
 SECTION = "waiting"
@@ -20,6 +21,10 @@ BATCHES = ((10, 100, 1000), (5000,))
 
 POKE_MODE = "HttpSensor, poke mode"
 _BEFORE = 400
+_SHOWN = {"requests_per_min": 0, "cpu_s_per_min": 2, "memory_mb": 0}
+_COLOURS = {"ours": "#1b7f5c", "HttpSensor, deferrable": "#d9822b"}
+
+Found = dict[tuple[str, str], dict[str, list[float]]]
 
 
 def measure(
@@ -57,7 +62,7 @@ def _measure_batch(
             found = [process.result()[0] for *_, process in runners]
     for (leads, name, waits, _), figures in zip(runners, found, strict=True):
         reads = server.traffic(waits.token).reads
-        yield Measured(SECTION, str(leads), name, _figures(leads, figures, reads))
+        yield Measured(SECTION, str(leads), name, _figures(figures, reads))
     yield Measured(SECTION, " and ".join(map(str, batch)), "machine", machine)
 
 
@@ -66,14 +71,72 @@ def _new_waits(server: AccountServer, interval: float) -> Waits:
     return Waits(server.base_url, token, mark=_BEFORE, interval=interval)
 
 
-def _figures(leads: int, found: Figures, reads: Sequence[float]) -> dict[str, list[float]]:
+def _figures(found: Figures, reads: Sequence[float]) -> dict[str, list[float]]:
     minutes = (found["ended"] - found["began"]) / 60
-    figures = {
+    return {
         "requests_per_min": [sum(found["began"] <= at < found["ended"] for at in reads) / minutes],
         "cpu_s_per_min": [found["cpu_s"] / minutes],
         "memory_mb": [found["memory_mb"]],
     }
-    if "empty_mb" in found:
-        figures["memory_kb_per_lead"] = [1e3 * (found["memory_mb"] - found["empty_mb"]) / leads]
-        figures["waiting_leads"] = [found["waiting"]]
-    return figures
+
+
+def table(rows: Sequence[Measured]) -> str:
+    """Markdown."""
+    found = by_case(rows)
+    header = ["waiting leads", "", "requests/min", "CPU s/min", "MB"]
+    lines = [
+        [leads, name, *(f"{figures[figure][0]:,.{digits}f}" for figure, digits in _SHOWN.items())]
+        for (leads, name), figures in found.items()
+        if name != "machine"
+    ]
+    told = [markdown(header, lines), _poke_mode_line(found), _memory_line(found)]
+    machines = [f"Up to {case} leads: {machine_line(found[case, name])}" for case, name in found if name == "machine"]
+    return "\n\n".join([*filter(None, told), *machines])
+
+
+def plot(rows: Sequence[Measured], folder: Path) -> None:
+    """The table's figures over the number of leads."""
+    from matplotlib import pyplot as plt
+
+    found = by_case(rows)
+    titles = {"requests_per_min": "requests a minute", "cpu_s_per_min": "CPU seconds a minute", "memory_mb": "MB"}
+    figure, axes = plt.subplots(1, len(titles), figsize=(10, 3))
+    for axis, (figure_name, title) in zip(axes, titles.items(), strict=True):
+        for name in TRIGGERS:
+            counts = _counts(found, name)
+            values = [found[str(leads), name][figure_name][0] for leads in counts]
+            axis.plot(counts, values, marker="o", label=name, color=_COLOURS[name])
+        axis.set_xscale("log")
+        axis.set_xlabel("waiting leads")
+        axis.set_title(title, fontsize="medium")
+    axes[0].set_yscale("log")
+    axes[1].set_yscale("log")
+    axes[2].set_ylim(0)
+    axes[0].legend(fontsize="small")
+    save(figure, folder, SECTION)
+    plt.close(figure)
+
+
+def _poke_mode_line(found: Found) -> str:
+    figures = found.get(("1", POKE_MODE))
+    if figures is None:
+        return ""
+    requests, cpu_s, memory_mb = (figures[figure][0] for figure in _SHOWN)
+    return (
+        f"An HttpSensor in poke mode is a process for each lead: a thousand of them, computed from the one measured, "
+        f"make {1000 * requests:,.0f} requests and take {1000 * cpu_s:,.0f} s of CPU a minute and "
+        f"{memory_mb:,.0f} GB, without the processes that supervise them."
+    )
+
+
+def _memory_line(found: Found) -> str:
+    told = []
+    for name in TRIGGERS:
+        fewest, *_, most = _counts(found, name)
+        grown = found[str(most), name]["memory_mb"][0] - found[str(fewest), name]["memory_mb"][0]
+        told.append(f"{1e3 * grown / (most - fewest):.0f} kB ({name})")
+    return f"A lead more takes {' and '.join(told)}."
+
+
+def _counts(found: Found, name: str) -> list[int]:
+    return sorted(int(case) for case, contestant in found if contestant == name)

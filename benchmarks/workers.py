@@ -14,8 +14,9 @@ from pathlib import Path
 from benchmarks.account_server import AccountServer
 from benchmarks.accounts import LIMITS, AccountSettings, Traffic
 from benchmarks.machine import watched
-from benchmarks.processes import Contestant
 from benchmarks.results import Measured
+from benchmarks.showing import by_case, machine_line, markdown, save
+from benchmarks.standby import Contestant
 
 SECTION = "workers"
 OURS = "ours"
@@ -27,6 +28,9 @@ THREADS = 8
 PROCESSES = (1, 2, 4, 8, 16)
 _STAGGER = 0.3
 _DRAIN = 2.0
+_TARGETS = {"token bucket": 9.3, "fixed window": 9.0, "sliding window": 8.0}
+_COLOURS = {"token bucket": "#1b7f5c", "fixed window": "#5b7db1", "sliding window": "#d9822b"}
+_ALL = "all at once"
 
 
 def measure(*, seconds: float = 300.0, processes: Sequence[int] = PROCESSES) -> Iterator[Measured]:
@@ -54,7 +58,7 @@ def measure(*, seconds: float = 300.0, processes: Sequence[int] = PROCESSES) -> 
                     contestant.result()
         for limit, number, token, _ in cells:
             yield Measured(SECTION, case_name(limit, number), OURS, _figures(server.traffic(token), number, seconds))
-    yield Measured(SECTION, "all at once", "machine", machine)
+    yield Measured(SECTION, _ALL, "machine", machine)
 
 
 def case_name(limit: str, processes: int) -> str:
@@ -99,3 +103,52 @@ def _figures(traffic: Traffic, processes: int, seconds: float) -> dict[str, list
         "rejected_share": [1 - sum(shares) / len(posts)],
         "jain_index": [sum(shares) ** 2 / (processes * sum(share**2 for share in shares))],
     }
+
+
+def table(rows: Sequence[Measured]) -> str:
+    """Markdown."""
+    found = by_case(rows)
+    counts = _counts(found)
+
+    def lines() -> Iterator[list[str]]:
+        for number in counts:
+            cells = (found[case_name(limit, number), OURS] for limit in LIMITS)
+            yield [
+                str(number),
+                *(
+                    f"{cell['accepted_per_s'][0]:.2f}/s, {cell['rejected_share'][0]:.1%}, {cell['jain_index'][0]:.2f}"
+                    for cell in cells
+                ),
+            ]
+
+    header = ["processes", *(f"{limit} (wanted: {_TARGETS[limit]:g}/s)" for limit in LIMITS)]
+    told = f"Requests accepted of {RATE}/s, requests rejected, Jain's fairness index."
+    return "\n\n".join([told, markdown(header, lines()), machine_line(found[_ALL, "machine"])])
+
+
+def plot(rows: Sequence[Measured], folder: Path) -> None:
+    """The table's figures over the number of processes."""
+    from matplotlib import pyplot as plt
+
+    found = by_case(rows)
+    counts = _counts(found)
+    titles = {"accepted_per_s": "accepted a second", "rejected_share": "rejected", "jain_index": "Jain's index"}
+    figure, axes = plt.subplots(1, len(titles), figsize=(10, 3))
+    for axis, (name, title) in zip(axes, titles.items(), strict=True):
+        for limit in LIMITS:
+            values = [found[case_name(limit, number), OURS][name][0] for number in counts]
+            axis.plot(counts, values, marker="o", label=limit, color=_COLOURS[limit])
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(counts, map(str, counts))
+        axis.set_xlabel("processes")
+        axis.set_title(title, fontsize="medium")
+    axes[0].set_ylim(0, RATE + 0.5)
+    axes[1].set_ylim(0)
+    axes[2].set_ylim(0, 1.05)
+    axes[0].legend(fontsize="small", loc="lower right")
+    save(figure, folder, SECTION)
+    plt.close(figure)
+
+
+def _counts(found: dict[tuple[str, str], dict[str, list[float]]]) -> list[int]:
+    return sorted({int(case.rpartition(", ")[2]) for case, name in found if name == OURS})
