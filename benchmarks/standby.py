@@ -33,8 +33,9 @@ class Contestant:
     """
 
     def __init__(self, make: Callable[..., Callable[..., Any]], *arguments: Any, fresh: bool = False) -> None:
-        context = multiprocessing.get_context("spawn" if fresh else "forkserver")
-        context.set_forkserver_preload(list(_PRELOADED))
+        preloaded = multiprocessing.get_context("forkserver")
+        preloaded.set_forkserver_preload(list(_PRELOADED))
+        context = multiprocessing.get_context("spawn") if fresh else preloaded
         self._pipe, far = context.Pipe()
         self._process = context.Process(target=_run, args=(far, make, arguments), daemon=True)
         self._process.start()

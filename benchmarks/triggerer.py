@@ -104,7 +104,7 @@ def triggerer(name: str, waits: Waits, leads: int) -> Callable[[float], Figures]
             workload(number, trigger) for number, trigger in enumerate(TRIGGERS[name](waits, leads))
         )
         running = asyncio.ensure_future(runner.arun())
-        while len(runner.triggers) < leads:
+        while len(runner.triggers) < leads:  # noqa: ASYNC110  # it tells nobody
             await asyncio.sleep(0.1)
         await asyncio.sleep(1.5 * waits.interval)
         began, cpu_s = time.monotonic(), time.process_time()
@@ -142,4 +142,4 @@ def sensor_process(waits: Waits) -> Callable[[float], Figures]:
 
 
 def _memory_mb() -> float:
-    return psutil.Process().memory_info().rss / 1e6
+    return float(psutil.Process().memory_info().rss) / 1e6
