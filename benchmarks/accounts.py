@@ -73,7 +73,7 @@ class Account:
         self.settings = settings
         self.traffic = Traffic()
         self._limit = LIMITS[settings.limit](settings.rate) if settings.limit else None
-        self._random = random.Random(0)
+        self._random = random.Random(1)
         self._rows: list[bytes] = []
         self._row_of: dict[int, int] = {}
         for number in range(settings.conversions):
