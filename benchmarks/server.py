@@ -13,6 +13,7 @@ import multiprocessing
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
@@ -69,11 +70,13 @@ class Listing:
     """
 
     BLOCK = 200
+    _NEWEST = datetime(2026, 11, 1, tzinfo=UTC)
     base_url = ""
 
     def __init__(self, rows: int) -> None:
         self.rows = rows
-        # Ids are seven digits that are the same in a block of rows, for which P stands, and three that tell its rows.
+        # Ids are seven digits that are the same in a block of rows, for which P stands, and three that tell its rows. A
+        # block is an hour's, for which H stands.
         self._templates = [self._template(row) for row in range(self.BLOCK)]
         self._block = b",".join(self._templates)
 
@@ -109,7 +112,8 @@ class Listing:
             count = min(end - start, self.BLOCK - first)
             whole = count == self.BLOCK
             rows = self._block if whole else b",".join(self._templates[first : first + count])
-            parts.append(rows.replace(b"P", self._prefix(block)))
+            hour = self._NEWEST - timedelta(hours=block)
+            parts.append(rows.replace(b"P", self._prefix(block)).replace(b"H", f"{hour:%Y-%m-%dT%H}".encode()))
             start += count
         return b",".join(parts)
 
@@ -126,7 +130,7 @@ class Listing:
         ids = {"id": f"P{digits}", "lead_id": f"1P{digits}", "individual_id": individual}
         ids |= {"organization_id": organization or "null", "deal_id": deal or "null", "creator_id": str(1 + place % 7)}
         numbers = ",".join(f'"{name}":{value}' for name, value in ids.items())
-        created_at = f"2026-03-0{1 + place % 9}T{place % 24:02}:{digits % 60:02}:{place % 60:02}Z"
+        created_at = f"H:{59 - place * 60 // self.BLOCK:02}:{59 - place % 60:02}Z"
         meta = json.dumps({"type": "lead_conversion", "links": links}, separators=(",", ":"))
         return f'{{"data":{{{numbers},"created_at":"{created_at}"}},"meta":{meta}}}'.encode()
 
