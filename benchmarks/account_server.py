@@ -80,7 +80,12 @@ class _Server:
         loop = asyncio.get_running_loop()
         stopped = asyncio.Event()
         listener = await loop.create_server(lambda: _Connection(self.accounts), "127.0.0.1", 0, backlog=1024)
-        commands = {"open": self._open, "traffic": self._traffic, "health": self._health, "stop": stopped.set}
+        commands: dict[str, Callable[..., Any]] = {
+            "open": self._open,
+            "traffic": self._traffic,
+            "health": self._health,
+            "stop": stopped.set,
+        }
         loop.add_reader(pipe.fileno(), lambda: _obey(pipe, commands))
         pipe.send(listener.sockets[0].getsockname()[1])
         while not stopped.is_set():

@@ -171,7 +171,12 @@ def _lost_table(found: Found) -> str:
         for name in SENDERS
         if (case, name) in found
     ]
-    return markdown([f"{case} answers", "leads converted", "of these twice or more"], lines)
+    told = (
+        f"{LOST:.0%} of the conversions are carried out and their answers are lost. The others repeat what failed as "
+        "usual: urllib3's Retry allowed for POST, tenacity, and three retries of each of HttpOperator's tasks (after a "
+        "second, not five minutes)."
+    )
+    return f"{told}\n\n" + markdown([f"{case} answers", "leads converted", "of these twice or more"], lines)
 
 
 def _no_limit_table(found: Found) -> str:
@@ -183,7 +188,13 @@ def _no_limit_table(found: Found) -> str:
             ratios = [mine / theirs for mine, theirs in zip(figures[STEADY], pool[STEADY], strict=True)]
             lines.append([name, *rates, spread(ratios), spread(figures["cpu_ms_per_lead"])])
     header = ["no limit", "leads/s", "second half, leads/s", "second half, to the thread pool", "CPU ms a lead"]
-    return markdown(header, lines)
+    told = (
+        "Without a limit. Ours begins with a request a second and adds one with each, up to what it is refused or the "
+        "connection allows, so the first thousand leads take seven seconds; the second half of the leads shows its "
+        "full speed. HttpOperator is executed for one lead after the other in one process, without what the scheduler "
+        "and a process for each mapped task cost; the bare socket is what the server can do."
+    )
+    return f"{told}\n\n{markdown(header, lines)}"
 
 
 def plot(rows: Sequence[Measured], folder: Path) -> None:

@@ -91,7 +91,12 @@ def table(rows: Sequence[Measured]) -> str:
         for (leads, name), figures in found.items()
         if name != "machine"
     ]
-    told = [markdown(header, lines), _poke_mode_line(found), _memory_line(found)]
+    about = (
+        f"Each lead is asked for every {INTERVAL:g} s; the API allows 600 requests a minute. HttpSensor's trigger "
+        "waits for an answer other than 404 and cannot look into a list, which is what this API answers, so it asks "
+        "for a path that is not there."
+    )
+    told = [about, markdown(header, lines), _poke_mode_line(found), _memory_line(found)]
     machines = [f"Up to {case} leads: {machine_line(found[case, name])}" for case, name in found if name == "machine"]
     return "\n\n".join([*filter(None, told), *machines])
 
