@@ -6,13 +6,13 @@ import asyncio
 import itertools
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, Self
 
 from benchmarks.accounts import Account, AccountSettings, Traffic
+from benchmarks.http_protocol import Answer, HttpConnection, header
 
 _TICK = 0.05
 
@@ -79,9 +79,14 @@ class _Server:
     async def serve(self, pipe: Connection) -> None:
         loop = asyncio.get_running_loop()
         stopped = asyncio.Event()
-        listener = await loop.create_server(lambda: _Client(self.accounts), "127.0.0.1", 0, backlog=1024)
-        commands = {"open": self._open, "traffic": self._traffic, "health": self._health, "stop": stopped.set}
-        loop.add_reader(pipe.fileno(), _obey, pipe, commands)
+        listener = await loop.create_server(lambda: _Connection(self.accounts), "127.0.0.1", 0, backlog=1024)
+        commands: dict[str, Callable[..., Any]] = {
+            "open": self._open,
+            "traffic": self._traffic,
+            "health": self._health,
+            "stop": stopped.set,
+        }
+        loop.add_reader(pipe.fileno(), lambda: _obey(pipe, commands))
         pipe.send(listener.sockets[0].getsockname()[1])
         while not stopped.is_set():
             due = loop.time() + _TICK
@@ -110,44 +115,15 @@ def _obey(pipe: Connection, commands: dict[str, Callable[..., Any]]) -> None:
     pipe.send(commands[name](*arguments))
 
 
-class _Client(asyncio.Protocol):
-    """A connection, kept alive. Requests are taken one after the other, each a head and maybe a body."""
-
-    def __init__(self, accounts: dict[str, Account]) -> None:
+class _Connection(HttpConnection):
+    def __init__(self, accounts: Mapping[str, Account]) -> None:
+        super().__init__()
         self._accounts = accounts
-        self._loop = asyncio.get_running_loop()
-        self._received = b""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        head, end, rest = self._received.partition(b"\r\n\r\n")
-        if not end:
-            return
-        request_line, *lines = head.decode("latin-1").split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        length = int(headers.get("content-length", 0))
-        if len(rest) < length:
-            return
-        self._received = rest[length:]
-        method, target, _ = request_line.split(" ")
-        account = self._accounts[headers["authorization"].removeprefix("Bearer ")]
-        answer = account.handle(method, target, headers.get("user-agent", ""), rest[:length], time.monotonic())
-        if account.settings.latency:
-            self._loop.call_later(account.settings.latency, partial(self._answer, answer))
-        else:
-            self._answer(answer)
-
-    def _answer(self, answer: tuple[int, bytes] | None) -> None:
-        if answer is None:
-            self._transport.close()
-            return
-        status, body = answer
-        head = b"HTTP/1.1 %d -\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
-        self._transport.write(head + body)
+    def respond(self, method: str, target: str, head: bytes, body: bytes) -> Answer | None:
+        account = self._accounts[header(head, b"authorization").removeprefix("Bearer ")]
+        self.latency = account.settings.latency
+        return account.handle(method, target, header(head, b"user-agent"), body, time.monotonic())
 
 
 def _run(pipe: Connection) -> None:

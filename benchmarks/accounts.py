@@ -14,6 +14,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qs
 
 from airflow_provider_leadconv.sandbox.ratelimits import FixedWindow, RateLimit, SlidingWindow, TokenBucket
+from benchmarks.http_protocol import Answer
 
 LIMITS: Mapping[str, Callable[[float], RateLimit]] = {
     "token bucket": TokenBucket,
@@ -73,16 +74,16 @@ class Account:
         self.settings = settings
         self.traffic = Traffic()
         self._limit = LIMITS[settings.limit](settings.rate) if settings.limit else None
-        self._random = random.Random(0)
+        self._random = random.Random(1)
         self._rows: list[bytes] = []
         self._row_of: dict[int, int] = {}
         for number in range(settings.conversions):
             self._convert(_FIRST_LEAD + number)
 
-    def handle(self, method: str, target: str, client: str, body: bytes, now: float) -> tuple[int, bytes] | None:
+    def handle(self, method: str, target: str, client: str, body: bytes, now: float) -> Answer | None:
         """Answer a request that arrives now.
 
-        :return: status and body; ``None`` if the answer gets lost.
+        :return: the answer; ``None`` if it gets lost.
         """
         path, _, query = target.partition("?")
         admitted = self._limit is None or self._limit.admit(now)
@@ -91,15 +92,15 @@ class Account:
         else:
             self.traffic.reads.append(now)
         if not admitted:
-            return 429, b""
+            return Answer(429, b"")
         if path != "/v2/lead_conversions":
-            return 404, b'{"errors": [{"error": {"code": "not_found", "message": "There is nothing here."}}]}'
+            return Answer(404, b'{"errors": [{"error": {"code": "not_found", "message": "There is nothing here."}}]}')
         if method == "GET":
-            return 200, self._page(query)
+            return Answer(200, self._page(query))
         lead_id = json.loads(body)["data"]["lead_id"]
         self.traffic.conversions_of[lead_id] += 1
         row = self._convert(lead_id)
-        return None if self._random.random() < self.settings.lost else (200, row)
+        return None if self._random.random() < self.settings.lost else Answer(200, row)
 
     def _convert(self, lead_id: int) -> bytes:
         number = len(self._rows) + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -38,22 +39,27 @@ def _cases() -> list[_Case]:
     return [*latencies, *(_Case(f"{RATE:g} requests/s, {name}", 0.0, limit) for name, limit in limits.items())]
 
 
-def measure(*, seconds: float = 50.0) -> Iterator[Measured]:
+def measure(*, seconds: float = 60.0, head_start: float = 20.0) -> Iterator[Measured]:
     """All cases side by side, as they mostly wait.
 
     :param seconds: how long one request after the other takes, or the limit at its rate.
+    :param head_start: seconds for the imports, which would be in the way of those that have few.
     """
+    start_at = time.monotonic() + head_start
     races = [(case, name) for case in _cases() for name in _FUNCTIONS if name == OURS or case.limit is None]
     with ThreadPoolExecutor(len(races)) as pool:
-        for (case, name), figures in zip(races, pool.map(lambda race: _read(*race, seconds), races), strict=True):
+        for (case, name), figures in zip(
+            races, pool.map(lambda race: _read(*race, seconds, start_at), races), strict=True
+        ):
             yield Measured(SECTION, case.name, name, {figure: [value] for figure, value in figures.items()})
 
 
-def _read(case: _Case, name: str, seconds: float) -> dict[str, float]:
+def _read(case: _Case, name: str, seconds: float, start_at: float) -> dict[str, float]:
     pages = round(seconds * (RATE if case.limit else 1 / case.latency))
     pace = {"BENCH_REQUESTS_PER_SECOND": str(RATE) if case.limit else _UNPACED}
     with Server(Listing(pages * Listing.BLOCK), latency=case.latency, limit=case.limit) as server:
-        with contestant("benchmarks.exporters", _FUNCTIONS[name], server.base_url, pace) as run:
+        module, function = "benchmarks.exporters", _FUNCTIONS[name]
+        with contestant(module, function, server.base_url, environment=pace, start_at=start_at) as run:
             pass
         counts, arrivals = server.counts, server.arrivals
     steady = [at for at in arrivals if at >= arrivals[0] + min(START_UP, seconds / 2)]

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import Protocol, Self
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -24,17 +24,9 @@ import msgspec
 from airflow_provider_leadconv.sandbox.errors import ApiError, incorrect_path, rate_limit_exceeded
 from airflow_provider_leadconv.sandbox.parsing import next_page_url, parse_query
 from airflow_provider_leadconv.sandbox.ratelimits import RateLimit
+from benchmarks.http_protocol import Answer, HttpConnection
 
 PATH = "/v2/lead_conversions"
-_REASONS = {200: b"OK", 400: b"Bad Request", 404: b"Not Found", 422: b"Unprocessable Entity", 429: b"Too Many Requests"}
-_HEADERS = b"Content-Type: application/json; charset=utf-8\r\nContent-Language: en\r\n"
-
-
-class Answer(NamedTuple):
-    """Status and JSON body."""
-
-    status: int
-    body: bytes
 
 
 class Api(Protocol):
@@ -135,41 +127,23 @@ class Listing:
         return f'{{"data":{{{numbers},"created_at":"{created_at}"}},"meta":{meta}}}'.encode()
 
 
-class _Connection(asyncio.Protocol):
+class _Connection(HttpConnection):
     def __init__(
         self, api: Api, counts: Counts, arrivals: list[float], latency: float, limit: RateLimit | None
     ) -> None:
+        super().__init__(latency)
         self._api = api
         self._counts = counts
         self._arrivals = arrivals
-        self._latency = latency
         self._limit = limit
-        self._read = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        super().connection_made(transport)
         self._counts.connections += 1
 
-    def data_received(self, data: bytes) -> None:
-        self._read += data
-        head, ended, rest = self._read.partition(b"\r\n\r\n")
-        if not ended:
-            return
-        length = _content_length(head)
-        if len(rest) < length:
-            return
-        self._read = rest[length:]
-        answer = self._answer(head, rest[:length])
-        if self._latency:
-            asyncio.get_running_loop().call_later(self._latency, self._send, answer)
-        else:
-            self._send(answer)
-
-    def _answer(self, head: bytes, body: bytes) -> bytes | None:
+    def respond(self, method: str, target: str, head: bytes, body: bytes) -> Answer | None:  # noqa: ARG002
         self._counts.requests += 1
         self._arrivals.append(time.monotonic())
-        method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
         path, _, query = target.partition("?")
         try:
             if self._limit is not None and not self._limit.admit(time.monotonic()):
@@ -177,30 +151,9 @@ class _Connection(asyncio.Protocol):
                 raise rate_limit_exceeded()
             if path != PATH:
                 raise incorrect_path(path, method)
-            answer = self._api.answer(method, dict(parse_qsl(query)), body)
+            return self._api.answer(method, dict(parse_qsl(query)), body)
         except ApiError as error:
-            answer = Answer(error.status, msgspec.json.encode(error.envelope(str(self._counts.requests))))
-        if answer is None:
-            return None
-        status, content = answer
-        return b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n\r\n%b" % (
-            *(status, _REASONS[status], _HEADERS, len(content)),
-            content,
-        )
-
-    def _send(self, answer: bytes | None) -> None:
-        if answer is None:
-            self._transport.abort()
-        else:
-            self._transport.write(answer)
-
-
-def _content_length(head: bytes) -> int:
-    for line in head.split(b"\r\n")[1:]:
-        name, _, value = line.partition(b":")
-        if name.lower() == b"content-length":
-            return int(value)
-    return 0
+            return Answer(error.status, msgspec.json.encode(error.envelope(str(self._counts.requests))))
 
 
 class Server:
