@@ -9,13 +9,13 @@ import tempfile
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="leadconv-docs-"))
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 
-from docutils.nodes import Element  # noqa: E402
-from sphinx.addnodes import pending_xref  # noqa: E402
-from sphinx.application import Sphinx  # noqa: E402
-from sphinx.environment import BuildEnvironment  # noqa: E402
+from docutils.nodes import Element
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
-from airflow_provider_leadconv import __version__  # noqa: E402
-from airflow_provider_leadconv.api.errors import LeadConversionError  # noqa: E402
+from airflow_provider_leadconv import __version__
+from airflow_provider_leadconv.api.errors import LeadConversionError
 
 project = "airflow-provider-leadconv"
 author = "The airflow-provider-leadconv authors"

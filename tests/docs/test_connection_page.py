@@ -57,13 +57,13 @@ def test_all_keys(config, tmp_path: Path):
     assert list(extra) == list(EXTRA_FIELDS)
     found = config(shown)
     assert {key: getattr(found, key) for key in extra} == extra
-    defaults = ClientConfig(token="t")  # noqa: S106
+    defaults = ClientConfig(token="t")
     assert [key for key in extra if extra[key] == getattr(defaults, key)] == ["allow_http"]
 
 
 @pytest.mark.airflow
-def test_the_command_line(tmp_path: Path):
-    shown = shell("airflow db migrate >&2\n" + PAGE.block("bash", "connections add"), tmp_path, AIRFLOW_HOME=str(tmp_path))
+def test_the_command_line(airflow_home: Path):
+    shown = shell(PAGE.block("bash", "connections add"), airflow_home, AIRFLOW_HOME=str(airflow_home))
     assert "conn_type: leadconv" in shown
     assert "password: my-access-token" in shown
     assert "requests_per_second" in shown
