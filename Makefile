@@ -33,7 +33,7 @@ lint: $(STAMP)
 
 # The site, in docs/_build/html/index.html. It is built without a network, and read without one.
 docs: $(STAMP)
-	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --fresh-env --write-all docs docs/_build/html
 
 # Made anew when what it holds changes; otherwise a second run costs nothing.
 $(STAMP): pyproject.toml $(CONSTRAINTS)

@@ -33,18 +33,15 @@ def test_its_members_are_there():
 
 
 def test_the_program_and_its_controls(tmp_path: Path):
-    command = PAGE.block("bash", "-m airflow_provider_leadconv.sandbox").split()
+    command = PAGE.block("bash", "-m airflow_provider_leadconv.sandbox").replace("\\\n", "").split()
     command[0], command[command.index("--port") + 1] = sys.executable, "0"
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             port = process.stdout.readline().strip().rpartition(":")[2]
-            requests, faults, settings, conversions = shell(
-                re.sub(r"^(curl .*)$", r"\1; echo", PAGE.block("bash", "_sandbox"), flags=re.MULTILINE).replace(
-                    "8377", port
-                ),
-                tmp_path,
-            ).splitlines()
+            script = PAGE.block("bash", "_sandbox").replace("\\\n", "").replace("8377", port)
+            answers = shell(re.sub(r"$", "; echo", script.rstrip(), flags=re.MULTILINE), tmp_path)
+            requests, faults, settings, conversions = answers.splitlines()
         finally:
             process.terminate()
     assert requests == "[]"

@@ -33,7 +33,7 @@ def test_installing(tmp_path: Path):
 @pytest.mark.airflow
 @needs_airflow_sdk
 def test_following_it(tmp_path: Path):
-    command = PAGE.block("bash", "-m airflow_provider_leadconv.sandbox").split()
+    command = PAGE.block("bash", "-m airflow_provider_leadconv.sandbox").replace("\\\n", "").split()
     sandbox = [sys.executable, *command[1:], "--port", "0"]
     with subprocess.Popen(sandbox, stdout=subprocess.PIPE, text=True) as process:
         try:
