@@ -14,7 +14,7 @@ UV = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.envi
 
 TOOLS = (
     *("harfile", "hypothesis", "hypothesis-graphql", "jsonschema-rs", "pyrate-limiter", "requests", "schemathesis"),
-    *("urllib3", "uv"),
+    *("selenium", "urllib3", "uv"),
 )
 """What the tests themselves rely on in its newest version, wherever it goes with the Airflow."""
 
