@@ -32,7 +32,7 @@ Found = dict[tuple[str, str], dict[str, list[float]]]
 
 
 def measure(
-    *, seconds: float = 40.0, leads: int = 2500, rounds: int = 3, senders: Sequence[str] = SENDERS
+    *, seconds: float = 60.0, leads: int = 2500, rounds: int = 3, senders: Sequence[str] = SENDERS
 ) -> Iterator[Measured]:
     """Race for a rate limit, all cases side by side; then without one, one after the other.
 
