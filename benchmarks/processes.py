@@ -24,8 +24,8 @@ class Run:
     """What one run of a contestant cost.
 
     :param written: the file or folder it wrote, while the run's folder exists.
-    :param figures: ``import_s``, ``import_cpu_s``, ``wall_s``, ``cpu_s``, ``peak_mb``, and ``grown_mb``: how far the peak
-        is above what the process had when its imports were done.
+    :param figures: ``import_s``, ``import_cpu_s``, ``wall_s``, ``cpu_s``, ``peak_mb``, and ``grown_mb``: how far the
+        peak is above what the process had when its imports were done.
     :param curve: ``at_s``, ``rss_mb``: its memory over time.
     """
 
@@ -35,16 +35,21 @@ class Run:
 
 
 @contextmanager
-def contestant(module: str, name: str, base_url: str, environment: dict[str, str] | None = None) -> Iterator[Run]:
+def contestant(
+    module: str, name: str, base_url: str, *, environment: dict[str, str] | None = None, start_at: float = 0.0
+) -> Iterator[Run]:
     """Run a contestant to its end. What it wrote is there during the block.
 
     :param module: such as ``benchmarks.exporters``.
     :param name: a function of it.
+    :param environment: set in addition.
+    :param start_at: time of ``time.monotonic()`` to wait for after the imports.
     :raises RuntimeError: with the end of its log, if it fails.
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as name_of_folder:
         folder = Path(name_of_folder)
         command = [sys.executable, "-m", "benchmarks.contestant", module, name, base_url, str(folder)]
+        command += ["--start-at", str(start_at)]
         # Of its own, so that no one's settings, plugins or database have a part in it.
         own = {"AIRFLOW_HOME": str(folder / "airflow"), "AIRFLOW__CORE__LOAD_EXAMPLES": "false", "NO_PROXY": "*"}
         with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as log:

@@ -128,10 +128,13 @@ class Listing:
 
 
 class _Connection(HttpConnection):
-    def __init__(self, api: Api, counts: Counts, latency: float, limit: RateLimit | None) -> None:
+    def __init__(
+        self, api: Api, counts: Counts, arrivals: list[float], latency: float, limit: RateLimit | None
+    ) -> None:
         super().__init__(latency)
         self._api = api
         self._counts = counts
+        self._arrivals = arrivals
         self._limit = limit
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -140,6 +143,7 @@ class _Connection(HttpConnection):
 
     def respond(self, method: str, target: str, head: bytes, body: bytes) -> Answer | None:  # noqa: ARG002
         self._counts.requests += 1
+        self._arrivals.append(time.monotonic())
         path, _, query = target.partition("?")
         try:
             if self._limit is not None and not self._limit.admit(time.monotonic()):
@@ -174,6 +178,11 @@ class Server:
     def counts(self) -> Counts:
         return Counts(**self._ask("counts"))  # type: ignore[arg-type]
 
+    @property
+    def arrivals(self) -> list[float]:
+        """When each request came, in seconds of a clock that never runs backwards."""
+        return list(self._ask("arrivals"))  # type: ignore[call-overload]
+
     def report(self) -> object:
         """:return: what the API reports."""
         return self._ask("report")
@@ -200,8 +209,12 @@ def _serve(pipe: Connection, api: Api, latency: float, limit: RateLimit | None) 
 
 async def _main(pipe: Connection, api: Api, latency: float, limit: RateLimit | None) -> None:
     loop, counts = asyncio.get_running_loop(), Counts()
-    server = await loop.create_server(lambda: _Connection(api, counts, latency, limit), "127.0.0.1", 0, backlog=1024)
+    arrivals: list[float] = []
+    server = await loop.create_server(
+        lambda: _Connection(api, counts, arrivals, latency, limit), "127.0.0.1", 0, backlog=1024
+    )
     asked: dict[str, Callable[[], object]] = {
+        "arrivals": lambda: arrivals,
         "counts": lambda: asdict(counts),
         "cpu": time.process_time,
         "report": api.report,
