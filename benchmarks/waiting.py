@@ -88,7 +88,7 @@ def table(rows: Sequence[Measured]) -> str:
     header = ["waiting leads", "", "requests/min", "CPU s/min", "MB"]
     lines = [
         [leads, name, *(f"{figures[figure][0]:,.{digits}f}" for figure, digits in _SHOWN.items())]
-        for (leads, name), figures in found.items()
+        for (leads, name), figures in sorted(found.items(), key=lambda item: item[0][0].rjust(9))
         if name != "machine"
     ]
     about = (
