@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints/airflow-3.3.txt
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all test-matrix lint constraints clean
+.PHONY: demo test test-all test-matrix test-cluster lint constraints clean
 
 demo: $(STAMP)
 	@$(BIN)/python scripts/demo.py
@@ -25,6 +25,12 @@ test-all: lint
 # Every Airflow and Python we support, or one: make test-matrix AIRFLOW=2.11 PYTHON=3.11
 test-matrix: $(STAMP)
 	$(BIN)/python scripts/test_matrix.py --airflow '$(AIRFLOW)' --python '$(MATRIX_PYTHON)' $(if $(TESTS),-- $(TESTS))
+
+# CeleryExecutor with two workers; needs Debian's packages postgresql and redis-server, and Linux.
+test-cluster: $(STAMP)
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .cluster
+	@$(BIN)/uv pip install --quiet --python .cluster/bin/python --constraint $(CONSTRAINTS) --group dev --group cluster --editable '.[sandbox]'
+	.cluster/bin/pytest -m cluster tests/cluster
 
 lint: $(STAMP)
 	$(BIN)/ruff check
@@ -45,4 +51,4 @@ constraints: $(STAMP)
 	$(BIN)/python scripts/constraints.py
 
 clean:
-	rm -rf $(VENV) .matrix .demo build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .matrix .cluster .demo build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
