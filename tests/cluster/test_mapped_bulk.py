@@ -29,8 +29,7 @@ CHUNK_SIZE = 250
 EARLIER_CONVERSIONS = 2000
 RATE = 10
 FAULTS = ("drop_after,share=0.03,method=POST", "late_commit,share=0.02,seconds=3")
-# Half the rate for a task: two of the four can use all of it, and one that starts does not push the others aside.
-EXTRA = {"timeout": 5, "settle_time": 1, "requests_per_second": RATE / 2}
+EXTRA = {"timeout": 5, "settle_time": 1}
 
 
 @pytest.fixture
