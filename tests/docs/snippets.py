@@ -62,10 +62,11 @@ def shell(script: str, folder: Path, **environment: str) -> str:
     :return: what it printed.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     result = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=folder,
-        env=os.environ | {"PATH": path} | environment,
+        env=inherited | {"PATH": path} | environment,
         capture_output=True,
         text=True,
         timeout=300,
