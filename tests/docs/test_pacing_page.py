@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from statistics import mean
 
@@ -9,6 +10,7 @@ from airflow_harness import run_dag
 from api.pacing_simulation import simulate
 from capabilities import needs_airflow_sdk
 
+from airflow_provider_leadconv.api.pacing import AdaptivePacer
 from airflow_provider_leadconv.hooks.leadconv import LeadConversionHook
 from airflow_provider_leadconv.sandbox import Sandbox
 from airflow_provider_leadconv.sandbox.ratelimits import FixedWindow, SlidingWindow, TokenBucket
@@ -28,8 +30,12 @@ def test_the_figures(row: list[str]):
         assert 100 * mean(run.rejected() for run in runs) == pytest.approx(refused, abs=2.0)
 
 
-def test_there_are_figures():
-    assert [row[0] for row in PAGE.table("processes")] == ["1", "2", "4", "8", "16"]
+def test_they_are_those_of_the_docstring():
+    told = re.findall(r"^ +(\d+) +(\d.*)$", AdaptivePacer.__doc__ or "", re.MULTILINE)
+    pairs = {processes: re.findall(r"([\d.]+) +([\d.]+ %)", figures) for processes, figures in told}
+    shown = {row[0]: list(zip(row[1:4], row[4:], strict=True)) for row in PAGE.table("processes")}
+    assert shown == pairs
+    assert list(shown) == ["1", "2", "4", "8", "16"]
 
 
 def test_a_share(monkeypatch: pytest.MonkeyPatch):
