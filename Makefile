@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints/airflow-3.3.txt
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all test-matrix test-ui lint constraints clean
+.PHONY: demo test test-all test-matrix test-ui test-cluster lint docs constraints clean
 
 demo: $(STAMP)
 	@$(BIN)/python scripts/demo.py
@@ -30,10 +30,20 @@ test-matrix: $(STAMP)
 test-ui: $(STAMP)
 	SCREENSHOTS='$(SCREENSHOTS)' $(BIN)/pytest -m ui
 
+# CeleryExecutor with two workers; needs Debian's packages postgresql and redis-server, and Linux.
+test-cluster: $(STAMP)
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .cluster
+	@$(BIN)/uv pip install --quiet --python .cluster/bin/python --constraint $(CONSTRAINTS) --group dev --group cluster --editable '.[sandbox]'
+	.cluster/bin/pytest -m cluster tests/cluster
+
 lint: $(STAMP)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# The site, in docs/_build/html/index.html. It is built without a network, and read without one.
+docs: $(STAMP)
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --fresh-env --write-all docs docs/_build/html
 
 # Made anew when what it holds changes; otherwise a second run costs nothing.
 $(STAMP): pyproject.toml $(CONSTRAINTS)
@@ -49,4 +59,4 @@ constraints: $(STAMP)
 	$(BIN)/python scripts/constraints.py
 
 clean:
-	rm -rf $(VENV) .matrix .demo build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .matrix .cluster .demo build dist docs/_build .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
