@@ -123,8 +123,8 @@ def table(rows: Sequence[Measured]) -> str:
 
     header = ["processes", *(f"{limit} (wanted: {_TARGETS[limit]:g}/s)" for limit in LIMITS)]
     told = (
-        f"Requests accepted of {RATE}/s, requests rejected, Jain's fairness index. All cells ran at the same time; what a "
-        "simulated clock makes of the same is in `api/pacing.py`."
+        f"Requests accepted of {RATE}/s, requests rejected, Jain's fairness index. All cells ran at the same time. "
+        "`api/pacing.py` has the same on a simulated clock."
     )
     return "\n\n".join([told, markdown(header, lines()), machine_line(found[_ALL, "machine"])])
 
