@@ -81,21 +81,26 @@ def _figures(found: Figures, reads: Sequence[float]) -> dict[str, list[float]]:
 def table(rows: Sequence[Measured]) -> str:
     """Markdown."""
     found = by_case(rows)
-    header = ["waiting leads", "", "requests/min", "CPU s/min", "MB", "ended by an error"]
-    lines = [
-        [leads, name, *(f"{figures[figure][0]:,.{digits}f}" for figure, digits in _SHOWN.items())]
-        for (leads, name), figures in sorted(found.items(), key=lambda item: item[0][0].rjust(9))
-        if name != "machine"
-    ]
     about = (
         f"Each lead is asked for every {INTERVAL:g} s; the API allows 600 requests a minute. HttpSensor's trigger "
         "waits for an answer other than 404 and cannot look into a list, which is what this API answers, so it asks "
         f"for a path that is not there. It is not measured with more than {MOST_SENSORS:,} leads, as it floods the "
         "event loop then."
     )
-    told = [about, markdown(header, lines), _poke_mode_line(found), _memory_line(found)]
+    told = [about, summary(rows), _poke_mode_line(found), _memory_line(found)]
     told += [machine_line(figures) for (_, name), figures in found.items() if name == "machine"]
     return "\n\n".join(filter(None, told))
+
+
+def summary(rows: Sequence[Measured]) -> str:
+    """The table alone, for the README."""
+    header = ["waiting leads", "", "requests/min", "CPU s/min", "MB", "ended by an error"]
+    lines = [
+        [f"{int(leads):,}", name, *(f"{figures[figure][0]:,.{digits}f}" for figure, digits in _SHOWN.items())]
+        for (leads, name), figures in sorted(by_case(rows).items(), key=lambda item: item[0][0].rjust(9))
+        if name != "machine"
+    ]
+    return markdown(header, lines)
 
 
 def plot(rows: Sequence[Measured], folder: Path) -> None:
@@ -117,7 +122,7 @@ def plot(rows: Sequence[Measured], folder: Path) -> None:
     axes[1].set_yscale("log")
     axes[2].set_ylim(0)
     axes[0].legend(fontsize="small")
-    save(figure, folder, SECTION)
+    save(figure, folder, "bench-waiting")
     plt.close(figure)
 
 

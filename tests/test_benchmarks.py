@@ -70,6 +70,7 @@ def shown(section: object, rows: list[Measured], folder: Path) -> str:
     if find_spec("matplotlib"):
         section.plot(rows, folder)  # type: ignore[attr-defined]
         assert {path.suffix for path in folder.iterdir()} == {".png", ".svg"}
+    assert section.summary(rows).startswith("| ")  # type: ignore[attr-defined]
     return section.table(rows)  # type: ignore[attr-defined,no-any-return]
 
 
