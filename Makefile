@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed
 BENCH := .bench
 BENCH_STAMP := $(BENCH)/.installed
 
-.PHONY: demo test test-all test-matrix bench bench-report lint constraints clean
+.PHONY: demo test test-all test-matrix test-ui test-cluster bench bench-report lint docs constraints clean
 
 demo: $(STAMP)
 	@$(BIN)/python scripts/demo.py
@@ -28,6 +28,16 @@ test-all: lint
 test-matrix: $(STAMP)
 	$(BIN)/python scripts/test_matrix.py --airflow '$(AIRFLOW)' --python '$(MATRIX_PYTHON)' $(if $(TESTS),-- $(TESTS))
 
+# The web UI in Chromium; with new pictures for the docs: make test-ui SCREENSHOTS=docs/images
+test-ui: $(STAMP)
+	SCREENSHOTS='$(SCREENSHOTS)' $(BIN)/pytest -m ui
+
+# CeleryExecutor with two workers; needs Debian's packages postgresql and redis-server, and Linux.
+test-cluster: $(STAMP)
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .cluster
+	@$(BIN)/uv pip install --quiet --python .cluster/bin/python --constraint $(CONSTRAINTS) --group dev --group cluster --editable '.[sandbox]'
+	.cluster/bin/pytest -m cluster tests/cluster
+
 # Side by side with what a user would pick instead, or some of it: make bench SECTIONS="export latency"
 bench: $(BENCH_STAMP)
 	$(BENCH)/bin/python -m benchmarks.run $(SECTIONS)
@@ -40,6 +50,10 @@ lint: $(STAMP)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# The site, in docs/_build/html/index.html. It is built without a network, and read without one.
+docs: $(STAMP)
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --fresh-env --write-all docs docs/_build/html
 
 # Made anew when what it holds changes; otherwise a second run costs nothing.
 $(STAMP): pyproject.toml $(CONSTRAINTS)
@@ -62,4 +76,4 @@ constraints: $(STAMP)
 	$(BIN)/python scripts/constraints.py
 
 clean:
-	rm -rf $(VENV) $(BENCH) .matrix .demo build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH) .matrix .cluster .demo build dist docs/_build .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -5,11 +5,14 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from functools import cache
 from multiprocessing.connection import Connection
 from typing import Any, Self
+from unittest.mock import patch
 
 _PRELOADED = (
     "airflow_provider_leadconv.api.client",
@@ -38,7 +41,8 @@ class Contestant:
         context = multiprocessing.get_context("spawn") if fresh else preloaded
         self._pipe, far = context.Pipe()
         self._process = context.Process(target=_run, args=(far, make, arguments), daemon=True)
-        self._process.start()
+        with patch.dict(os.environ, {"AIRFLOW_HOME": _airflow_home().name, "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}):
+            self._process.start()
         far.close()
 
     def __enter__(self) -> Self:
@@ -75,6 +79,12 @@ class Contestant:
         if isinstance(answer, str):
             raise ContestantError(answer)
         return answer
+
+
+@cache
+def _airflow_home() -> tempfile.TemporaryDirectory[str]:
+    """Of its own, so that no one's settings, plugins or database have a part in it."""
+    return tempfile.TemporaryDirectory(prefix="bench-airflow-")
 
 
 def _run(pipe: Connection, make: Callable[..., Callable[..., Any]], arguments: Sequence[Any]) -> None:

@@ -13,10 +13,10 @@ REPO = Path(__file__).parent.parent
 UV = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}") or "uv"
 
 TOOLS = (
-    *("harfile", "hypothesis", "hypothesis-graphql", "jsonschema-rs", "pyrate-limiter", "requests", "schemathesis"),
-    *("urllib3", "uv"),
+    *("furo", "harfile", "hypothesis", "hypothesis-graphql", "jsonschema-rs", "myst-parser", "pyrate-limiter"),
+    *("requests", "roman-numerals", "schemathesis", "selenium", "sphinx", "urllib3", "uv"),
 )
-"""What the tests themselves rely on in its newest version, wherever it goes with the Airflow."""
+"""What the tests and the docs rely on in its newest version, wherever it goes with the Airflow."""
 
 AIRFLOWS: dict[str, tuple[str, tuple[str, ...]]] = {
     "2.11": ("", ()),
@@ -28,6 +28,9 @@ AIRFLOWS: dict[str, tuple[str, tuple[str, ...]]] = {
     "3.3": ("", ()),
 }
 """Minor version of Airflow -> ignore releases after this day, except of these packages."""
+
+ON_A_CLUSTER = "3.3"
+"""The one that `make test-cluster` runs."""
 
 LATER = "2026-11-01"
 """The day up to which the exceptions may be released."""
@@ -42,6 +45,7 @@ def command(airflow: str) -> list[str]:
     return [
         *(UV, "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--upgrade", *limits),
         *("--no-emit-index-url", "--no-annotate", "--custom-compile-command", "make constraints"),
+        *(("--group", "cluster") if airflow == ON_A_CLUSTER else ()),
         *("--group", "dev", "--all-extras", "--output-file", f"constraints/airflow-{airflow}.txt"),
         *("pyproject.toml", "-"),
     ]

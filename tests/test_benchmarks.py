@@ -70,6 +70,7 @@ def shown(section: object, rows: list[Measured], folder: Path) -> str:
     if find_spec("matplotlib"):
         section.plot(rows, folder)  # type: ignore[attr-defined]
         assert {path.suffix for path in folder.iterdir()} == {".png", ".svg"}
+    assert section.summary(rows).startswith("| ")  # type: ignore[attr-defined]
     return section.table(rows)  # type: ignore[attr-defined,no-any-return]
 
 
@@ -101,7 +102,7 @@ def test_workers(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_waiting(tmp_path: Path) -> None:
     contestants = [name for name in waiting.CONTESTANTS if with_http or name == "ours"]
-    rows = list(waiting.measure(seconds=3, interval=1, batches=[[3, 30]], contestants=contestants))
+    rows = list(waiting.measure(seconds=3, interval=1, leads=(3, 30), contestants=contestants))
     ours = {row.case: row.figures for row in rows if row.contestant == "ours"}
     for leads in ("3", "30"):
         assert 0 < ours[leads]["requests_per_min"][0] <= 3 * 60, "two requests an interval, whatever the number"

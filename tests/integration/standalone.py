@@ -1,4 +1,4 @@
-"""``airflow standalone``, started and wholly stopped: scheduler with LocalExecutor, DAG processor, triggerer, API."""
+"""``airflow standalone``, started and wholly stopped: scheduler, triggerer and web server, of Airflow 2 and 3."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 import psutil
+from capabilities import AIRFLOW
 
 EXAMPLE_DAGS = Path(__file__).parents[2] / "example_dags"
 STOP_TIMEOUT = 20.0
@@ -23,15 +25,31 @@ START_TIMEOUT = 300.0
 REQUEST_TIMEOUT = 60.0  # two cores are busy while Airflow starts
 
 
-def airflow_environment(home: Path, connection: Mapping[str, Any], dags: Path = EXAMPLE_DAGS) -> dict[str, str]:
-    """Settings of an Airflow of its own, with a folder of DAGs and ``leadconv_default``."""
+def airflow_environment(home: Path, dags: Path) -> dict[str, str]:
+    """Settings of an Airflow of its own, with a folder of DAGs."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     return inherited | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # standalone calls `airflow`
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW_CONN_LEADCONV_DEFAULT": json.dumps(connection),
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+    }
+
+
+def server_settings(port: int) -> dict[str, str]:
+    """What Airflow needs to answer at this port, to who comes from this machine."""
+    if AIRFLOW < (3, 0):
+        return {"AIRFLOW__WEBSERVER__WEB_SERVER_HOST": "127.0.0.1", "AIRFLOW__WEBSERVER__WEB_SERVER_PORT": str(port)}
+    return {
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "2",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__WORKERS": "1",  # of several, those that answer late are killed, as on a busy machine
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": str(REQUEST_TIMEOUT),
     }
 
 
@@ -57,45 +75,41 @@ class Standalone:
     """A running Airflow, as a context manager.
 
     :param home: its AIRFLOW_HOME, made anew.
-    :param connection: what ``leadconv_default`` is.
+    :param connection: what ``leadconv_default`` is; default: there is none.
     :param dags: the folder of DAGs.
+    :param settings: further environment variables, or other values of these.
     """
 
-    def __init__(self, home: Path, connection: Mapping[str, Any], dags: Path = EXAMPLE_DAGS) -> None:
+    def __init__(
+        self,
+        home: Path,
+        connection: Mapping[str, Any] | None = None,
+        dags: Path = EXAMPLE_DAGS,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.home = home
         self.console = home / "console.log"
         port, worker_logs, trigger_logs = free_ports(3)
-        self._triggerers: list[subprocess.Popen[bytes]] = []
-        url = f"http://127.0.0.1:{port}"
-        self._client = httpx.Client(base_url=url, timeout=REQUEST_TIMEOUT, trust_env=False)
-        self._environment = airflow_environment(home, connection, dags) | {
-            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-            "AIRFLOW__CORE__PARALLELISM": "2",
-            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-            "AIRFLOW__API__HOST": "127.0.0.1",
-            "AIRFLOW__API__PORT": str(port),
+        self._started: list[subprocess.Popen[bytes]] = []
+        self.url = f"http://127.0.0.1:{port}"
+        self._client = httpx.Client(base_url=self.url, timeout=REQUEST_TIMEOUT, trust_env=False)
+        self._environment = {
+            **airflow_environment(home, dags),
+            **server_settings(port),
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_logs),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_logs),
+            **({"AIRFLOW_CONN_LEADCONV_DEFAULT": json.dumps(connection)} if connection else {}),
+            **(settings or {}),
         }
 
     def __enter__(self) -> Self:
         self.home.mkdir()
-        with self.console.open("wb") as console:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "airflow", "standalone"],
-                cwd=self.home,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
         try:
+            self._launch()
             self._wait(self._is_healthy, START_TIMEOUT)
-            token = self._client.get("/auth/token").raise_for_status().json()["access_token"]
-            self._client.headers["Authorization"] = f"Bearer {token}"
+            if AIRFLOW >= (3, 0):
+                token = self._client.get("/auth/token").raise_for_status().json()["access_token"]
+                self._client.headers["Authorization"] = f"Bearer {token}"
         except BaseException:
             self._stop()
             raise
@@ -108,8 +122,7 @@ class Standalone:
 
     def processes(self) -> list[psutil.Process]:
         """Those that are running."""
-        sessions = [self._process, *self._triggerers]
-        return [process for session in sessions for process in processes_of(session.pid)]
+        return [process for session in self._started for process in processes_of(session.pid)]
 
     def run_dag(self, dag_id: str, conf: Mapping[str, Any], timeout: float = 300.0) -> dict[str, str]:
         """Trigger a DAG and wait for its end.
@@ -118,14 +131,37 @@ class Standalone:
         """
         return self.finish_run(self.start_run(dag_id, conf, timeout), timeout)
 
-    def start_run(self, dag_id: str, conf: Mapping[str, Any], timeout: float = 300.0) -> str:
+    def start_run(self, dag_id: str, conf: Mapping[str, Any], timeout: float = 300.0, **body: Any) -> str:
         """Trigger a DAG.
 
+        :param body: what else to say of the run, such as its ``logical_date``.
         :return: the path of the run.
         """
-        self._wait(lambda: self._client.get(f"/api/v2/dags/{dag_id}").status_code == httpx.codes.OK, timeout)
-        started = self._client.post(f"/api/v2/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
-        return f"/api/v2/dags/{dag_id}/dagRuns/{started.raise_for_status().json()['dag_run_id']}"
+        dag = self._dag(dag_id, timeout)
+        started = self._client.post(f"{dag}/dagRuns", json={"logical_date": None, "conf": conf, **body})
+        return f"{dag}/dagRuns/{quote(started.raise_for_status().json()['dag_run_id'])}"
+
+    def unpause(self, dag_id: str, timeout: float = 300.0) -> None:
+        """Let the scheduler run a DAG."""
+        self._client.patch(self._dag(dag_id, timeout), json={"is_paused": False}).raise_for_status()
+
+    def runs(self, dag_id: str) -> list[str]:
+        """:return: the paths of a DAG's runs."""
+        runs = self._client.get(f"/api/v2/dags/{dag_id}/dagRuns").raise_for_status().json()["dag_runs"]
+        return [f"/api/v2/dags/{dag_id}/dagRuns/{quote(run['dag_run_id'])}" for run in runs]
+
+    def get(self, path: str) -> dict[str, Any]:
+        """Ask Airflow's REST API."""
+        return self._client.get(path).raise_for_status().json()
+
+    def returned(self, run: str, task_id: str) -> Any:
+        """:return: what a task returned."""
+        return self.get(f"{run}/taskInstances/{task_id}/xcomEntries/return_value?stringify=false")["value"]
+
+    def choose(self, run: str, task_id: str, option: str) -> None:
+        """Answer a task that waits for a person, as the form in the UI does."""
+        url = f"{run}/taskInstances/{task_id}/-1/hitlDetails"
+        self._client.patch(url, json={"chosen_options": [option], "params_input": {}}).raise_for_status()
 
     def finish_run(self, url: str, timeout: float = 300.0) -> dict[str, str]:
         """Wait for the end of a run.
@@ -153,29 +189,47 @@ class Standalone:
 
     def start_triggerer(self) -> None:
         """Start a triggerer in the place of the one that was killed."""
+        self._start("triggerer")
+
+    def _launch(self) -> None:
+        self._start("standalone")
+
+    def _start(self, *arguments: str, **settings: str) -> subprocess.Popen[bytes]:
+        """Start ``airflow ...`` in a session of its own.
+
+        :param settings: environment variables for this one only.
+        """
         with self.console.open("ab") as console:
             process = subprocess.Popen(
-                [sys.executable, "-m", "airflow", "triggerer"],
+                [sys.executable, "-m", "airflow", *arguments],
                 cwd=self.home,
-                env=self._environment,
+                env=self._environment | settings,
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._triggerers.append(process)
+        self._started.append(process)
+        return process
+
+    def _dag(self, dag_id: str, timeout: float) -> str:
+        url = f"/api/v2/dags/{dag_id}"
+        self._wait(lambda: self._client.get(url).status_code == httpx.codes.OK, timeout)
+        return url
 
     def _is_healthy(self) -> bool:
         try:
-            health = self._client.get("/api/v2/monitor/health").json()
+            health = self._client.get("/api/v2/monitor/health" if AIRFLOW >= (3, 0) else "/health").json()
         except (httpx.HTTPError, ValueError):
             return False
+        if AIRFLOW < (3, 0):
+            del health["dag_processor"]  # there it is a part of the scheduler
         return all(part["status"] == "healthy" for part in health.values())
 
     def _wait(self, condition: Callable[[], bool], timeout: float) -> None:
         deadline = time.monotonic() + timeout
         while not condition():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if self._started[0].poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(
                     "Airflow did not come so far:\n" + self.console.read_text(errors="replace")[-4000:]
                 )
@@ -190,5 +244,5 @@ class Standalone:
                 with suppress(psutil.NoSuchProcess):
                     end(process)
             psutil.wait_procs(left, STOP_TIMEOUT)
-        for started in [self._process, *self._triggerers]:
+        for started in self._started:
             started.wait()
