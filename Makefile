@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints/airflow-3.3.txt
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all test-matrix test-cluster lint constraints clean
+.PHONY: demo test test-all test-matrix test-cluster lint docs constraints clean
 
 demo: $(STAMP)
 	@$(BIN)/python scripts/demo.py
@@ -37,6 +37,10 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+# The site, in docs/_build/html/index.html. It is built without a network, and read without one.
+docs: $(STAMP)
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --fresh-env --write-all docs docs/_build/html
+
 # Made anew when what it holds changes; otherwise a second run costs nothing.
 $(STAMP): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed, and $(PYTHON) is " + sys.version.split()[0] + "; name another one: make $(MAKECMDGOALS) PYTHON=python3.12")'
@@ -51,4 +55,4 @@ constraints: $(STAMP)
 	$(BIN)/python scripts/constraints.py
 
 clean:
-	rm -rf $(VENV) .matrix .cluster .demo build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .matrix .cluster .demo build dist docs/_build .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -13,10 +13,10 @@ REPO = Path(__file__).parent.parent
 UV = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}") or "uv"
 
 TOOLS = (
-    *("harfile", "hypothesis", "hypothesis-graphql", "jsonschema-rs", "pyrate-limiter", "requests", "schemathesis"),
-    *("urllib3", "uv"),
+    *("furo", "harfile", "hypothesis", "hypothesis-graphql", "jsonschema-rs", "myst-parser", "pyrate-limiter"),
+    *("requests", "roman-numerals", "schemathesis", "sphinx", "urllib3", "uv"),
 )
-"""What the tests themselves rely on in its newest version, wherever it goes with the Airflow."""
+"""What the tests and the docs rely on in its newest version, wherever it goes with the Airflow."""
 
 AIRFLOWS: dict[str, tuple[str, tuple[str, ...]]] = {
     "2.11": ("", ()),

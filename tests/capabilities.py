@@ -44,8 +44,12 @@ class Capability:
         except ImportError:
             return False
 
+    @property
+    def mark(self) -> pytest.MarkDecorator:
+        return pytest.mark.skipif(self.since > AIRFLOW, reason=self._reason)
+
     def __call__(self, test: Callable[..., Any]) -> Callable[..., Any]:
-        return pytest.mark.skipif(self.since > AIRFLOW, reason=self._reason)(test)
+        return self.mark(test)
 
     def or_skip_module(self) -> None:
         """Skip the rest of a test module, for what it imports is not there."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from capabilities import AIRFLOW
+from postgres import running_postgres
 
 if TYPE_CHECKING:
     from airflow_provider_leadconv.sandbox import Sandbox
@@ -52,6 +53,12 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
         connection = {**sandbox.connection, "extra": {"timeout": 2, "settle_time": 0.1}}
         monkeypatch.setenv("AIRFLOW_CONN_LEADCONV_DEFAULT", json.dumps(connection))
         yield sandbox
+
+
+@pytest.fixture(scope="session")
+def postgres_port() -> Iterator[int]:
+    with running_postgres() as port:
+        yield port
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ Export
     ``reading``, a page ahead by ``readahead``; ``writers`` knows the formats, ``storage`` and ``object_folder`` where
     files go, and ``verification`` compares a second walk with the first.
 Wait
-    ``waiting`` knows who waits for which lead, ``news`` what is new for an event.
+    ``waiting`` knows who waits for which lead, ``lead_check`` looks for the leads of one sensor on a worker, ``news``
+    knows what is new for an event.
 All three
     ``feed`` reads the listing as a log. ``heartbeat`` logs a line now and then.
 """

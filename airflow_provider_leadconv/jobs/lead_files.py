@@ -39,15 +39,20 @@ def _unzipped(read: Callable[[IO[bytes]], Iterator[Any]], file: IO[bytes]) -> It
 
 
 def _csv_rows(file: IO[bytes]) -> Iterator[Any]:
-    reader = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), strict=True)
-    try:
-        if "lead_id" not in (reader.fieldnames or ()):
-            raise InvalidRequestError("the first line of leads_path must name the columns, lead_id among them")
-        for row in reader:
-            ragged = None in row or None in row.values()
-            yield InvalidRequestError(f"line {reader.line_num} has not as many fields as the header") if ragged else row
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InvalidRequestError(f"leads_path line {reader.line_num} is no CSV: {error}") from error
+    with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+        reader = csv.DictReader(text, strict=True)
+        try:
+            if "lead_id" not in (reader.fieldnames or ()):
+                raise InvalidRequestError("the first line of leads_path must name the columns, lead_id among them")
+            for row in reader:
+                ragged = None in row or None in row.values()
+                yield _ragged(reader.line_num) if ragged else row
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise InvalidRequestError(f"leads_path line {reader.line_num} is no CSV: {error}") from error
+
+
+def _ragged(line: int) -> InvalidRequestError:
+    return InvalidRequestError(f"line {line} has not as many fields as the header")
 
 
 def _json_rows(file: IO[bytes]) -> Iterator[Any]:

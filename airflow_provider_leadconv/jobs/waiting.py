@@ -122,32 +122,39 @@ class Waiting:
         elif watches := self._by_lead.pop(lead_id, None):
             self._by_lead[lead_id] = watches
 
-    def read_log(self, down_to: int | None = None) -> Generator[ListQuery, Page, None]:
+    def read_log(self, *, down_to: int | None = None, max_pages: int | None = None) -> Generator[ListQuery, Page, None]:
         """Read the log from its newest row as far back as it pays; then look up who is :attr:`unchecked`.
 
         Rows count as they are read. That the log was read counts only at the end: a reading that fails half-way
         moves no mark.
 
         :param down_to: read at least the rows above this id, as somebody else needs them.
+        :param max_pages: read as far back as anybody needs, but no more pages than this.
         """
         joined = tuple(self._joined)
         listing = Listing(ListQuery())
         rows = yield from _next_rows(listing)
-        depth = self._depth(rows, joined) if listing.next_query else 0
+        depth = self._depth(rows, joined) if listing.next_query and max_pages is None else self._lowest_need(joined)
         depth = depth if down_to is None else min(depth, down_to)
         newest: list[int] = []
-        reached = 0
+        reached = pages = 0
         while rows:
+            pages += 1
             newest += [row.id for row in rows[: OVERLAP_ROWS - len(newest)]]
             found = self.see(rows)
             reached = rows[-1].id - 1 if listing.next_query else 0
             # A page that has somebody's lead saves its look-up, so reading on costs nothing.
-            if reached <= depth and not (found and any(watch.mark < reached for watch in joined)):
+            done = reached <= depth and not (found and any(watch.mark < reached for watch in joined))
+            if done or pages == max_pages:
                 break
             rows = yield from _next_rows(listing)
         else:
             reached = 0
         self._note_reading(newest, joined, reached)
+
+    def _lowest_need(self, joined: Iterable[Watch]) -> int:
+        """:return: the id above which somebody has not seen the log."""
+        return min([watch.mark for watch in joined] + ([] if self._floor is None else [self._floor]), default=0)
 
     def _depth(self, rows: Sequence[LeadConversion], joined: Iterable[Watch]) -> int:
         """Find the id above which to read the log, so that this and looking up the rest take the fewest requests.

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
+    AirflowFailException,
     AirflowSensorTimeout,
+    AirflowSkipException,
     BaseSensorOperator,
     PokeReturnValue,
     conf,
@@ -20,7 +21,8 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_leadconv.api.errors import LeadConversionError
 from airflow_provider_leadconv.failing import permanent_errors_fail
 from airflow_provider_leadconv.hooks.leadconv import DEFAULT_CONN_ID, LeadConversionHook
-from airflow_provider_leadconv.jobs.waiting import Waiting, Watch, read_lead_ids
+from airflow_provider_leadconv.jobs.lead_check import LeadCheck
+from airflow_provider_leadconv.jobs.waiting import read_lead_ids
 from airflow_provider_leadconv.links import SellLink, conversion_url, tell_links
 from airflow_provider_leadconv.metrics import count
 from airflow_provider_leadconv.triggers import verdict
@@ -37,9 +39,13 @@ class LeadConversionSensor(BaseSensorOperator):
 
     Returns the conversion as a dict of plain JSON types, or the list of them in the order asked for, repeated ids once.
 
-    A poke costs one request, and another for each 200 conversions since the last one if it waits for several leads. In
-    mode ``reschedule`` nothing is remembered between pokes: a poke for several leads reads the newest page and looks
-    up the others until one is not converted, one request a lead at the most.
+    A poke for one lead is one request. A poke for several reads what is new in the log: one request, and another for
+    each 200 conversions since the last poke, but never more requests than there are leads left to wait for. If that
+    is too few to read all that is new, as it may be at first, the next poke looks the leads up. In mode ``reschedule``
+    nothing is remembered between pokes: the leads are looked up in random order until one is not converted, and more
+    than 200 are looked for in the log first.
+
+    Before a timeout is reported, every lead is looked for once more.
 
     ``deferrable`` waits in the triggerer, after one check on the worker. All who wait there on one connection share one
     reading of the log every ``poke_interval``, whatever the number of sensors and leads; ``exponential_backoff`` does
@@ -97,12 +103,18 @@ class LeadConversionSensor(BaseSensorOperator):
 
         :return: the conversion, or the list of them; see the class.
         """
-        return self._end(context, super().execute(context))
+        try:
+            found = super().execute(context)
+        except (AirflowSensorTimeout, AirflowSkipException) as timed_out:
+            if timed_out.__cause__ is not None:  # with soft_fail, other errors skip, too
+                raise
+            found = self._last_look(type(timed_out))
+        return self._end(context, found)
 
     def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002
         """Check once; defer, if that is wanted and not all leads are converted."""
         started = time.time()
-        done = self._check()
+        done = self._check(self._look)
         if self.deferrable and not done:
             self._defer(deadline=started + self.timeout)
         return PokeReturnValue(is_done=done, xcom_value=self._result)
@@ -127,7 +139,7 @@ class LeadConversionSensor(BaseSensorOperator):
         with permanent_errors_fail():
             conversions = verdict.conversions_of(event)
         if conversions is None:
-            return self._last_look()
+            return self._last_look(AirflowSensorTimeout)
         by_lead = {conversion["lead_id"]: conversion for conversion in [*found, *conversions]}
         ordered = [by_lead[lead_id] for lead_id in self._lead_ids[0]]
         return ordered if self._lead_ids[1] else ordered[0]
@@ -149,86 +161,71 @@ class LeadConversionSensor(BaseSensorOperator):
         return read_lead_ids(self.lead_id)
 
     @cached_property
-    def _watch(self) -> Watch:
-        return Watch(self._lead_ids[0])
-
-    @cached_property
-    def _waiting(self) -> Waiting:
-        waiting = Waiting()
-        waiting.add(self._watch)
-        return waiting
+    def _leads(self) -> LeadCheck:
+        return LeadCheck(self._lead_ids[0])
 
     @property
     def _result(self) -> Any:
-        found = [conversion.to_dict() for conversion in self._watch.conversions]
+        found = [conversion.to_dict() for conversion in self._leads.watch.conversions]
         return found if self._lead_ids[1] else next(iter(found), None)
 
-    def _check(self) -> bool:
+    def _check(self, look: Callable[[], None]) -> bool:
         """Look for the pending leads.
 
         :return: whether there are none left. Not if an error leaves it open.
         """
         try:
             with permanent_errors_fail():
-                self._look()
+                look()
         except LeadConversionError as error:
             self._tolerate(error)
             return False
         self._failures = 0
         self._tell_progress()
-        return not self._watch.pending
+        return not self._leads.watch.pending
 
     def _look(self) -> None:
-        """Look one lead up by itself, several in what is new in the log."""
-        pending = self._watch.pending
-        if len(pending) > 1 or (pending and self.deferrable):
-            self._read_log()
-            pending = self._waiting.unchecked
-        self._look_up(pending)
+        leads, client = self._leads, self.hook.get_conn()
+        if self.deferrable:
+            leads.look_for_all(client, take_mark=True)
+        elif self.mode == "reschedule":
+            leads.look_until_one_is_missing(client)
+        else:
+            leads.look_for_news(client)
+
+    def _look_anew(self) -> None:
+        self._leads.look_for_all(self.hook.get_conn())
 
     def _defer(self, deadline: float) -> None:
         from airflow_provider_leadconv.triggers.leadconv import LeadConversionTrigger
 
         self.defer(
             trigger=LeadConversionTrigger(
-                lead_ids=self._watch.pending,
+                lead_ids=self._leads.watch.pending,
                 leadconv_conn_id=self.leadconv_conn_id,
                 # A mark is worth something only if all were looked for after it was taken.
-                mark=self._waiting.mark if self._failures == 0 else 0,
+                mark=self._leads.mark if self._failures == 0 else 0,
                 poll_interval=self.poke_interval,
                 deadline=deadline,
                 max_consecutive_failures=None if self.silent_fail else self.max_consecutive_failures,
             ),
             method_name="execute_complete",
-            kwargs={"found": [conversion.to_dict() for conversion in self._watch.conversions]},
+            kwargs={"found": [conversion.to_dict() for conversion in self._leads.watch.conversions]},
             timeout=timedelta(seconds=self.timeout),
         )
 
-    def _last_look(self) -> Any:
-        """Look every lead up once more, before a timeout is reported."""
-        if self._check():
-            return self._result
-        raise AirflowSensorTimeout(f"{self._watch.progress} after {self.timeout:g} s")
+    def _last_look(self, timeout: type[AirflowException]) -> Any:
+        """Look for every lead once more, before a timeout is reported.
 
-    def _read_log(self) -> None:
-        client = self.hook.get_conn()
-        reading = self._waiting.read_log()
+        :param timeout: what to raise if one is still not converted.
+        """
         try:
-            query = next(reading)
-            while True:
-                query = reading.send(client.get_page(query))
-        except StopIteration:
-            pass
-
-    def _look_up(self, lead_ids: list[int]) -> None:
-        if self.reschedule:
-            # One that is not converted is all there is to know. In random order it is soon met.
-            random.shuffle(lead_ids)
-        for lead_id in lead_ids:
-            found = self.hook.get_conversion(lead_id=lead_id)
-            self._waiting.looked_up(lead_id, found)
-            if found is None and self.reschedule:
-                return
+            if self._check(self._look_anew):
+                return self._result
+        except AirflowFailException:
+            if not self.soft_fail:
+                raise
+        raise timeout(f"{self._leads.watch.progress} after {self.timeout:g} s") from None
 
     def _tolerate(self, error: LeadConversionError) -> None:
         self._failures += 1
@@ -242,4 +239,4 @@ class LeadConversionSensor(BaseSensorOperator):
         now = time.monotonic()
         if now - self._told_at >= PROGRESS_INTERVAL:
             self._told_at = now
-            self.log.info("%s", self._watch.progress)
+            self.log.info("%s", self._leads.watch.progress)

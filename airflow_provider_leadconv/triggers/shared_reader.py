@@ -166,7 +166,7 @@ class SharedReader:
         """
         reads = list(self._log_reads)
         floor = min((read.floor for read in reads if read.floor is not None), default=None)
-        reading = self._waiting.read_log(floor)
+        reading = self._waiting.read_log(down_to=floor)
         query, pages = next(reading), 0
         with suppress(StopIteration):
             while True:

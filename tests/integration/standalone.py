@@ -13,6 +13,7 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 import psutil
@@ -59,9 +60,16 @@ class Standalone:
     :param home: its AIRFLOW_HOME, made anew.
     :param connection: what ``leadconv_default`` is.
     :param dags: the folder of DAGs.
+    :param settings: further environment variables, or other values of these.
     """
 
-    def __init__(self, home: Path, connection: Mapping[str, Any], dags: Path = EXAMPLE_DAGS) -> None:
+    def __init__(
+        self,
+        home: Path,
+        connection: Mapping[str, Any],
+        dags: Path = EXAMPLE_DAGS,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.home = home
         self.console = home / "console.log"
         port, worker_logs, trigger_logs = free_ports(3)
@@ -78,6 +86,7 @@ class Standalone:
             "AIRFLOW__API__PORT": str(port),
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_logs),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_logs),
+            **(settings or {}),
         }
 
     def __enter__(self) -> Self:
@@ -108,14 +117,37 @@ class Standalone:
         """
         return self.finish_run(self.start_run(dag_id, conf, timeout), timeout)
 
-    def start_run(self, dag_id: str, conf: Mapping[str, Any], timeout: float = 300.0) -> str:
+    def start_run(self, dag_id: str, conf: Mapping[str, Any], timeout: float = 300.0, **body: Any) -> str:
         """Trigger a DAG.
 
+        :param body: what else to say of the run, such as its ``logical_date``.
         :return: the path of the run.
         """
-        self._wait(lambda: self._client.get(f"/api/v2/dags/{dag_id}").status_code == httpx.codes.OK, timeout)
-        started = self._client.post(f"/api/v2/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
-        return f"/api/v2/dags/{dag_id}/dagRuns/{started.raise_for_status().json()['dag_run_id']}"
+        dag = self._dag(dag_id, timeout)
+        started = self._client.post(f"{dag}/dagRuns", json={"logical_date": None, "conf": conf, **body})
+        return f"{dag}/dagRuns/{quote(started.raise_for_status().json()['dag_run_id'])}"
+
+    def unpause(self, dag_id: str, timeout: float = 300.0) -> None:
+        """Let the scheduler run a DAG."""
+        self._client.patch(self._dag(dag_id, timeout), json={"is_paused": False}).raise_for_status()
+
+    def runs(self, dag_id: str) -> list[str]:
+        """:return: the paths of a DAG's runs."""
+        runs = self._client.get(f"/api/v2/dags/{dag_id}/dagRuns").raise_for_status().json()["dag_runs"]
+        return [f"/api/v2/dags/{dag_id}/dagRuns/{quote(run['dag_run_id'])}" for run in runs]
+
+    def get(self, path: str) -> dict[str, Any]:
+        """Ask Airflow's REST API."""
+        return self._client.get(path).raise_for_status().json()
+
+    def returned(self, run: str, task_id: str) -> Any:
+        """:return: what a task returned."""
+        return self.get(f"{run}/taskInstances/{task_id}/xcomEntries/return_value?stringify=false")["value"]
+
+    def choose(self, run: str, task_id: str, option: str) -> None:
+        """Answer a task that waits for a person, as the form in the UI does."""
+        url = f"{run}/taskInstances/{task_id}/-1/hitlDetails"
+        self._client.patch(url, json={"chosen_options": [option], "params_input": {}}).raise_for_status()
 
     def finish_run(self, url: str, timeout: float = 300.0) -> dict[str, str]:
         """Wait for the end of a run.
@@ -165,6 +197,11 @@ class Standalone:
             )
         self._started.append(process)
         return process
+
+    def _dag(self, dag_id: str, timeout: float) -> str:
+        url = f"/api/v2/dags/{dag_id}"
+        self._wait(lambda: self._client.get(url).status_code == httpx.codes.OK, timeout)
+        return url
 
     def _is_healthy(self) -> bool:
         try:

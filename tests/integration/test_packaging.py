@@ -1,43 +1,106 @@
-"""The built wheel, installed as a user installs it."""
+"""The built sdist and wheel, and the wheel installed and used as the README tells a newcomer."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
 import zipfile
+from email.message import Message
+from email.parser import Parser
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from capabilities import AIRFLOW, VERSIONS, as_text
+from docs.snippets import Page
+from trove_classifiers import classifiers
 
 import airflow_provider_leadconv
+from airflow_provider_leadconv.sandbox import Sandbox
 
 REPO = Path(__file__).parents[2]
 PACKAGE = REPO / "airflow_provider_leadconv"
+RELEASING = (REPO / "RELEASING.md").read_text()
 
 
-def run(*command: str | Path, folder: Path) -> str:
+def run(*command: str | Path, folder: Path, **environment: str) -> str:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     result = subprocess.run(
         [str(part) for part in command],
         cwd=folder,  # not the repository, whose modules Python would find first
-        env=os.environ | {"AIRFLOW_HOME": str(folder)},
+        env=inherited | {"AIRFLOW_HOME": str(folder), **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]
     return result.stdout
+
+
+def build(folder: Path, *options: str) -> None:
+    run(sys.executable, "-m", "build", "--no-isolation", *options, "--outdir", folder, REPO, folder=folder)
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the sdist, and the wheel that was built from it."""
     folder = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, REPO, folder=folder)
+    build(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def newcomer(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The commands of a new environment that has the wheel, Airflow, and nothing else of ours."""
+    folder, tools = tmp_path_factory.mktemp("newcomer"), Path(sys.executable).parent
+    (wheel,) = built.glob("*.whl")
+    run(tools / "uv", "venv", "--quiet", "--python", sys.executable, folder / "venv", folder=folder)
+    run(
+        *(tools / "uv", "pip", "install", "--quiet", "--python", folder / "venv" / "bin" / "python"),
+        *("--constraint", REPO / "constraints" / f"airflow-{as_text(AIRFLOW)}.txt", "apache-airflow", wheel),
+        folder=folder,
+    )
+    return folder / "venv" / "bin"
+
+
+def test_an_index_would_take_them(built: Path):
+    run(sys.executable, "-m", "twine", "check", "--strict", *built.iterdir(), folder=built)
+
+
+def test_the_wheel_is_the_same_from_the_sdist_and_from_the_repository(built: Path, tmp_path: Path):
+    build(tmp_path, "--wheel")
+    (from_repository,), (from_sdist,) = tmp_path.glob("*.whl"), built.glob("*.whl")
+    assert contents(from_repository) == contents(from_sdist)
+
+
+def contents(wheel: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def metadata(wheel: Path) -> Message:
+    (text,) = [data for name, data in contents(wheel).items() if name.endswith(".dist-info/METADATA")]
+    return Parser().parsestr(text.decode())
+
+
+def test_registries_find_what_they_look_for(built: Path):
+    """What Astronomer's registry and an index sort packages by, and link to."""
+    (wheel,) = built.glob("*.whl")
+    told = metadata(wheel)
+    assert told["Name"] == "airflow-provider-leadconv"
+    assert told["License-Expression"] == "Apache-2.0"
+    assert "airflow-provider" in told["Keywords"].split(",")
+    kinds = set(told.get_all("Classifier", []))
+    assert kinds - classifiers == set()
+    assert kinds >= {"Framework :: Apache Airflow", "Framework :: Apache Airflow :: Provider", "Typing :: Typed"}
+    links = dict(link.split(", ") for link in told.get_all("Project-URL", []))
+    assert links.keys() == {"Changelog", "Documentation", "Issues", "Source"}
+    assert {link.startswith(links["Source"]) for link in links.values()} == {True}
+    assert set(told.get_all("License-File", [])) == {"LICENSE", "NOTICE"}
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(built: Path):
@@ -55,6 +118,7 @@ def test_the_sdist_holds_what_its_readme_and_its_tests_need(built: Path):
     assert names >= {
         "CHANGELOG.md",
         "LICENSE",
+        "RELEASING.md",
         "Makefile",
         "NOTICE",
         "README.md",
@@ -65,20 +129,61 @@ def test_the_sdist_holds_what_its_readme_and_its_tests_need(built: Path):
     }
 
 
-@pytest.mark.airflow
-def test_airflow_shows_the_provider_after_an_installation(built: Path, tmp_path: Path):
-    (wheel,) = built.glob("*.whl")
-    tools, installed = Path(sys.executable).parent, tmp_path / "venv" / "bin"
-    run(tools / "uv", "venv", "--quiet", "--python", sys.executable, tmp_path / "venv", folder=tmp_path)
-    run(
-        *(tools / "uv", "pip", "install", "--quiet", "--python", installed / "python"),
-        *("--constraint", REPO / "constraints" / f"airflow-{as_text(AIRFLOW)}.txt", wheel),
-        folder=tmp_path,
+def test_the_changelog_tells_of_this_version():
+    text = (REPO / "CHANGELOG.md").read_text()
+    first, *released = re.findall(r"^## \[(.+?)\]", text, re.MULTILINE)
+    assert first == "Unreleased"
+    assert released == sorted(released, key=lambda version: [*map(int, version.split("."))], reverse=True)
+    unreleased = text.partition("## [Unreleased]")[2].partition("\n## ")[0]
+    assert airflow_provider_leadconv.__version__ in [
+        *released[:1],
+        *re.findall(r"^([\d.]+), ", unreleased, re.MULTILINE),
+    ]
+
+
+def test_the_commands_of_the_release_checklist_are_there():
+    commands = re.findall(
+        r"^   (\S+ ?\S*)", "\n".join(re.findall(r"```bash\n(.*?)```", RELEASING, re.DOTALL)), re.MULTILINE
     )
+    assert commands
+    makefile = (REPO / "Makefile").read_text()
+    for command in commands:
+        program, _, argument = command.partition(" ")
+        if program == "make":
+            assert f"\n{argument}:" in makefile
+        elif program.startswith(".venv/bin/"):
+            assert Path(sys.executable).with_name(Path(program).name).exists()
+
+
+@pytest.mark.airflow
+def test_airflow_shows_the_provider_after_an_installation(newcomer: Path, tmp_path: Path):
     shown = run(
-        *(installed / "airflow", "providers", "get", "airflow-provider-leadconv", "--output", "json"), folder=tmp_path
+        newcomer / "airflow", "providers", "get", "airflow-provider-leadconv", "--output", "json", folder=tmp_path
     )
     (provider,) = json.loads(shown[shown.index("[{") :])
     assert provider["Provider"] == "airflow-provider-leadconv"
     assert provider["Version"] == airflow_provider_leadconv.__version__
-    run(installed / "python", "-c", "import airflow_provider_leadconv.operators.bulk", folder=tmp_path)
+
+
+@pytest.mark.airflow
+def test_a_newcomers_first_dag_succeeds(newcomer: Path, tmp_path: Path):
+    """The README's connection and first DAG, but for the host, as the newcomer has no account, and the folder."""
+    readme, data = Page("README.md"), tmp_path / "data"
+    (tmp_path / "dags").mkdir()
+    data.mkdir()
+    dag = readme.block("python", "LeadConversionBulkOperator").replace("/data/", f"{data}/")
+    if AIRFLOW < (3, 0):  # as the README's table says
+        dag = dag.replace("from airflow.sdk import DAG", "from airflow import DAG")
+    (tmp_path / "dags" / "convert_leads.py").write_text(dag)
+    with Sandbox(leads=5) as sandbox:
+        sandbox.add_token("my-access-token")
+        leads = sandbox.leads
+        (data / "leads.csv").write_text("\n".join(["lead_id", *map(str, leads)]))
+        connect = readme.block("bash", "AIRFLOW_CONN").replace("@/", f"@{quote(sandbox.base_url, safe='')}/")
+        script = f"{connect}airflow db migrate && airflow dags test convert_leads"
+        path = f"{newcomer}{os.pathsep}{os.environ['PATH']}"
+        output = run("bash", "-euc", script, folder=tmp_path, PATH=path, AIRFLOW__CORE__LOAD_EXAMPLES="False")
+        assert [sandbox.conversion_counts.get(lead) for lead in leads] == [1] * len(leads), output[-4000:]
+    (results,) = (data / "results").iterdir()
+    lines = [json.loads(line) for line in results.read_text().splitlines()]
+    assert [(line["lead_id"], line["outcome"]) for line in lines] == [(lead, "converted") for lead in leads]

@@ -7,53 +7,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_leadconv.api.errors import InvalidRequestError
-from airflow_provider_leadconv.api.records import LeadConversion, Page
+from airflow_provider_leadconv.api.records import LeadConversion
 from airflow_provider_leadconv.api.wire import ListQuery
 from airflow_provider_leadconv.jobs.feed import Window
 from airflow_provider_leadconv.jobs.news import MAX_PORTION, portions, read_window, starting_now
 from airflow_provider_leadconv.jobs.waiting import Waiting, Watch, read_lead_ids
+from jobs.conversion_log import ConversionLog, others
 
 
-class Log:
-    """The listing, newest first."""
-
-    def __init__(self, rows: list[LeadConversion] | None = None) -> None:
-        self.rows = rows or []
-        self.requests = 0
-
-    def convert(self, *lead_ids: int) -> None:
-        for lead_id in lead_ids:
-            newest = self.rows[0].id if self.rows else 0
-            self.rows.insert(0, LeadConversion(id=newest + 3, lead_id=lead_id))
-
-    def page(self, query: ListQuery) -> Page:
-        self.requests += 1
-        rows = [row for row in self.rows if query.cursor is None or row.id < int(query.cursor)]
-        page = rows[: query.per_page]
-        return Page(conversions=page, next_cursor=str(page[-1].id) if len(rows) > len(page) else None)
-
-    def serve(self, waiting: Waiting) -> None:
-        """Read the log, then look up who is left."""
-        reading = waiting.read_log()
-        try:
-            query = next(reading)
-            while True:
-                query = reading.send(self.page(query))
-        except StopIteration:
-            pass
-        for lead_id in waiting.unchecked:
-            self.requests += 1
-            waiting.looked_up(lead_id, next((row for row in self.rows if row.lead_id == lead_id), None))
+def serve(log: ConversionLog, waiting: Waiting) -> None:
+    """Read the log, then look up who is left."""
+    reading = waiting.read_log()
+    try:
+        query = next(reading)
+        while True:
+            query = reading.send(log.get_page(query))
+    except StopIteration:
+        pass
+    for lead_id in waiting.unchecked:
+        waiting.looked_up(lead_id, log.find(ListQuery(lead_id=lead_id)))
 
 
-def others(number: int) -> range:
-    return range(10**9, 10**9 + number)
-
-
-def wait_for(log: Log, *lead_ids: int, mark: int = 0) -> tuple[Waiting, Watch]:
+def wait_for(log: ConversionLog, *lead_ids: int, mark: int = 0) -> tuple[Waiting, Watch]:
     waiting, watch = Waiting(), Watch(lead_ids, mark=mark)
     waiting.add(watch)
-    log.serve(waiting)
+    serve(log, waiting)
     log.requests = 0
     return waiting, watch
 
@@ -65,7 +43,7 @@ def wait_for(log: Log, *lead_ids: int, mark: int = 0) -> tuple[Waiting, Watch]:
 )
 def test_whatever_is_converted_when_is_found(steps: list[tuple[int, list[int], bool]]) -> None:
     """Watches join at any time with a mark of that time, or none; after each round nobody waits for what is there."""
-    log, waiting = Log(), Waiting()
+    log, waiting = ConversionLog(), Waiting()
     watches: list[Watch] = []
     for number, lead_ids, looked_up in steps:
         mark = log.rows[0].id if log.rows and looked_up else 0
@@ -74,56 +52,56 @@ def test_whatever_is_converted_when_is_found(steps: list[tuple[int, list[int], b
         watches.append(Watch(wanted, mark=mark))
         waiting.add(watches[-1])
         log.convert(*others(number), *[lead_id for lead_id in lead_ids if lead_id % 2])
-        log.serve(waiting)
+        serve(log, waiting)
         converted = {row.lead_id for row in log.rows}
         for watch in watches:
             assert set(watch.pending).isdisjoint(converted)
 
 
 def test_a_quiet_round_is_one_request() -> None:
-    log = Log()
+    log = ConversionLog()
     log.convert(*others(1000))
     waiting, _ = wait_for(log, *range(1, 101))
     for _ in range(3):
         log.convert(*others(20))
-        log.serve(waiting)
+        serve(log, waiting)
     assert log.requests == 3
 
 
 @pytest.mark.parametrize("new", [100, 300, 1000, 5000])
 def test_a_round_costs_the_cheaper_of_pages_and_look_ups(new: int) -> None:
     for leads in (2, 10, 100):
-        log = Log()
+        log = ConversionLog()
         log.convert(*others(1000))
         waiting, _ = wait_for(log, *range(1, leads + 1))
         log.convert(*others(new))
-        log.serve(waiting)
+        serve(log, waiting)
         assert log.requests <= 1 + min(leads, -(-new // 200))
 
 
 def test_a_reading_that_breaks_moves_nothing() -> None:
-    log = Log()
+    log = ConversionLog()
     log.convert(*others(1000))
     waiting, watch = wait_for(log, *range(1, 50))
     mark = waiting.mark
     log.convert(1, *others(500))
     reading = waiting.read_log()
-    reading.send(log.page(next(reading)))
+    reading.send(log.get_page(next(reading)))
     reading.close()
     assert waiting.mark == mark
-    log.serve(waiting)
+    serve(log, waiting)
     assert 1 in watch.found
 
 
 def test_who_leaves_is_not_looked_up() -> None:
-    log = Log()
+    log = ConversionLog()
     log.convert(*others(1000))
     waiting = Waiting()
     stays, leaves = Watch([1, 2]), Watch([2, 3])
     waiting.add(stays)
     waiting.add(leaves)
     waiting.remove(leaves)
-    log.serve(waiting)
+    serve(log, waiting)
     assert log.requests == 1 + 2
     assert waiting.longest_unseen in {1, 2}
 

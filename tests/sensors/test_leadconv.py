@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSen
 from airflow_harness import run_task
 
 from airflow_provider_leadconv.api.errors import InvalidRequestError, UnavailableError
+from airflow_provider_leadconv.jobs.lead_check import LeadCheck
 from airflow_provider_leadconv.sandbox import Sandbox
 from airflow_provider_leadconv.sensors.leadconv import LeadConversionSensor
 from sensors.driver import MODES, Wait
@@ -180,23 +181,8 @@ def test_many_leads_cost_the_pages_of_new_conversions(sandbox: Sandbox, new: int
         sandbox.add_conversion()
     sandbox.clear_requests()
     assert not sensor.poke({})
-    assert sensor._watch.progress == "1 of 50 leads are converted"
+    assert sensor._leads.watch.progress == "1 of 50 leads are converted"
     assert len(sandbox.requests) == pages
-
-
-def test_few_leads_are_looked_up_when_there_is_much_to_read(sandbox: Sandbox) -> None:
-    leads = sandbox.add_leads(3)
-    for _ in range(400):
-        sandbox.add_conversion()
-    sensor = LeadConversionSensor(task_id="wait", lead_id=leads, mode="poke")
-    sensor.poke({})
-    sandbox.add_conversion(leads[1])
-    for _ in range(3000):
-        sandbox.add_conversion()
-    sandbox.clear_requests()
-    assert not sensor.poke({})
-    assert sensor._watch.pending == [leads[0], leads[2]]
-    assert len(sandbox.requests) == 4
 
 
 def test_reschedule_stops_at_the_first_lead_that_is_not_converted(sandbox: Sandbox) -> None:
@@ -204,7 +190,62 @@ def test_reschedule_stops_at_the_first_lead_that_is_not_converted(sandbox: Sandb
         sandbox.add_conversion()
     sensor = LeadConversionSensor(task_id="wait", lead_id=sandbox.add_leads(50), mode="reschedule")
     assert not sensor.poke({})
-    assert len(sandbox.requests) == 2
+    assert len(sandbox.requests) == 1
+
+
+@pytest.fixture
+def before_the_last_look(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
+    """Lets something happen between the last regular check and the last look."""
+
+    def let(happen: Callable[[], Any]) -> None:
+        look_for_all = LeadCheck.look_for_all
+
+        def look(check: LeadCheck, source: Any, *, take_mark: bool = False) -> None:
+            if not take_mark:
+                happen()
+            look_for_all(check, source, take_mark=take_mark)
+
+        monkeypatch.setattr(LeadCheck, "look_for_all", look)
+
+    return let
+
+
+@pytest.mark.parametrize("number", [1, 3])
+@pytest.mark.parametrize("soft_fail", [False, True])
+def test_a_last_look_before_a_timeout_finds_what_is_new(
+    sandbox: Sandbox, wait: Wait, before_the_last_look: Any, number: int, soft_fail: bool
+) -> None:
+    leads = sandbox.leads[:number]
+    before_the_last_look(lambda: [sandbox.add_conversion(lead_id) for lead_id in leads])
+    run = wait(lead_id=leads, timeout=0.2, soft_fail=soft_fail)
+    assert run.state == "success"
+    assert [conversion["lead_id"] for conversion in run.value] == leads
+
+
+def test_the_last_look_is_for_every_lead(sandbox: Sandbox, wait: Wait, before_the_last_look: Any) -> None:
+    for _ in range(400):
+        sandbox.add_conversion()
+    leads = sandbox.leads[:3]
+    before_the_last_look(sandbox.clear_requests)
+    run = wait(lead_id=leads, timeout=0.2)
+    assert {int(request.query["lead_id"]) for request in sandbox.requests if "lead_id" in request.query} == set(leads)
+    assert "0 of 3 leads are converted after 0.2 s" in str(run.error)
+
+
+@pytest.mark.parametrize(("soft_fail", "state"), [(False, "failed"), (True, "skipped")])
+def test_a_token_refused_at_the_last_look(
+    sandbox: Sandbox, wait: Wait, before_the_last_look: Any, soft_fail: bool, state: str
+) -> None:
+    before_the_last_look(lambda: sandbox.revoke_token(sandbox.token))
+    run = wait(lead_id=sandbox.leads[0], timeout=0.2, soft_fail=soft_fail, retries=3)
+    assert run.state == state
+    assert soft_fail or isinstance(run.error, AirflowFailException)
+
+
+def test_an_unanswered_last_look_ends_in_the_timeout(sandbox: Sandbox, wait: Wait, before_the_last_look: Any) -> None:
+    before_the_last_look(lambda: setattr(sandbox, "faults", ["error_503"]))
+    run = wait(lead_id=sandbox.leads[0], timeout=0.2)
+    assert isinstance(run.error, AirflowSensorTimeout)
 
 
 def test_progress_is_told_once_a_minute(sandbox: Sandbox, logged: Callable[[], str]) -> None:

@@ -14,7 +14,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG
 from airflow_harness import run_dag
 from capabilities import needs_airflow_sdk
 
@@ -22,66 +21,37 @@ from airflow_provider_leadconv import metrics
 from airflow_provider_leadconv.connection_form import EXTRA_FIELDS
 from airflow_provider_leadconv.hooks.leadconv import LeadConversionHook
 from airflow_provider_leadconv.sandbox import Sandbox
+from docs.snippets import REPO, Page, shell
 
-REPO = Path(__file__).parent.parent
-README = (REPO / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-
-
-def block(language: str, containing: str) -> str:
-    """The one block of a language with a text in it."""
-    (found,) = [code for name, code in BLOCKS if name == language and containing in code]
-    return found
-
-
-def table(first_header: str) -> list[list[str]]:
-    """Rows of the table whose first column has this header."""
-    _, _, rest = README.partition(f"\n| {first_header} |")
-    rows = [line for line in rest.partition("\n\n")[0].splitlines() if line.startswith("| ")]
-    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
-
-
-def dag_of(code: str, folder: Path) -> DAG:
-    """Run a snippet, with its files in another folder, and take its DAG."""
-    names: dict[str, object] = {}
-    exec(compile(code.replace("/data/", f"{folder}/"), "README.md", "exec"), names)
-    dag = names["dag"]
-    assert isinstance(dag, DAG)
-    return dag
+PAGE = Page("README.md")
 
 
 def lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_every_snippet_has_a_test():
-    tested = re.findall(r'\bblock\("(\w+)", "(.+?)"\)', Path(__file__).read_text())
-    assert sorted(block(*arguments) for arguments in tested) == sorted(code for _, code in BLOCKS)
-
-
 def test_the_two_commands_are_there():
     makefile = (REPO / "Makefile").read_text()
-    for line in block("bash", "make demo").splitlines():
+    for line in PAGE.block("bash", "make demo").splitlines():
         assert re.search(rf"^{line.removeprefix('make ')}:", makefile, re.MULTILINE)
 
 
 def test_installing():
     # A whole installation is in integration/test_packaging.py.
-    assert block("bash", "pip install").split() == ["pip", "install", "."]
+    assert PAGE.block("bash", "pip install").split() == ["pip", "install", "."]
     extras = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert set(re.findall(r"pip install '\.\[(\w+)\]'", README)) == set(extras)
+    assert set(re.findall(r"pip install '\.\[(\w+)\]'", PAGE.text)) == set(extras)
 
 
-def test_a_connection_as_uri(monkeypatch: pytest.MonkeyPatch):
-    script = block("bash", "AIRFLOW_CONN") + 'printf %s "$AIRFLOW_CONN_LEADCONV_DEFAULT"'
-    uri = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
+def test_a_connection_as_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    uri = shell(PAGE.block("bash", "AIRFLOW_CONN") + 'printf %s "$AIRFLOW_CONN_LEADCONV_DEFAULT"', tmp_path)
     monkeypatch.setenv("AIRFLOW_CONN_LEADCONV_DEFAULT", uri)
     config = LeadConversionHook().get_conn().config
     assert (config.token, config.base_url) == ("my-access-token", "https://api.getbase.com")
 
 
 def test_a_connection_as_json(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("AIRFLOW_CONN_LEADCONV_DEFAULT", block("json", "conn_type"))
+    monkeypatch.setenv("AIRFLOW_CONN_LEADCONV_DEFAULT", PAGE.block("json", "conn_type"))
     config = LeadConversionHook().get_conn().config
     assert (config.token, config.requests_per_second, config.settle_time) == ("my-access-token", 5, 60)
 
@@ -89,7 +59,7 @@ def test_a_connection_as_json(monkeypatch: pytest.MonkeyPatch):
 def test_the_table_of_extra_keys(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AIRFLOW_CONN_LEADCONV_DEFAULT", '{"conn_type": "leadconv", "password": "my-access-token"}')
     config = LeadConversionHook().get_conn().config
-    rows = {key.strip("`"): default.strip("`") for key, default, _ in table("key of extra")}
+    rows = {key.strip("`"): default.strip("`") for key, default, _ in PAGE.table("key of extra")}
     assert list(rows) == list(EXTRA_FIELDS)
     in_words = {"proxy": "from the environment", "account": "the connection id"}
     for key, default in rows.items():
@@ -103,7 +73,7 @@ def test_converting_in_bulk(sandbox: Sandbox, tmp_path: Path):
     leads = sandbox.leads
     with (tmp_path / "leads.csv").open("w") as file:
         csv.writer(file).writerows([["lead_id", "owner_id"], *([lead, sandbox.owners[0]] for lead in leads)])
-    runs = run_dag(dag_of(block("python", "LeadConversionBulkOperator"), tmp_path))
+    runs = run_dag(PAGE.dag(PAGE.block("python", "LeadConversionBulkOperator"), tmp_path))
     assert runs["convert"].value["converted"] == len(leads), runs
     assert len(json.dumps(runs["convert"].value)) < 1024
     assert [row["lead_id"] for row in lines(Path(runs["convert"].value["results_path"]))] == leads
@@ -116,7 +86,7 @@ def exported_rows(folder: Path) -> int:
 
 @needs_airflow_sdk
 def test_exporting(sandbox: Sandbox, tmp_path: Path):
-    dag = dag_of(block("python", "export_conversions"), tmp_path)
+    dag = PAGE.dag(PAGE.block("python", "export_conversions"), tmp_path)
     assert run_dag(dag)["export"].state == "success"
     sandbox.add_conversion()
     assert run_dag(dag)["export"].state == "success"
@@ -128,7 +98,7 @@ def test_exporting(sandbox: Sandbox, tmp_path: Path):
 def test_exporting_to_sql(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     database = tmp_path / "warehouse.db"
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(database)}))
-    runs = run_dag(dag_of(block("python", "LeadConversionToSqlOperator"), tmp_path))
+    runs = run_dag(PAGE.dag(PAGE.block("python", "LeadConversionToSqlOperator"), tmp_path))
     assert runs["load"].state == "success", runs
     with closing(sqlite3.connect(database)) as connection:
         ids = [row[0] for row in connection.execute("SELECT id FROM lead_conversions ORDER BY id DESC")]
@@ -137,14 +107,14 @@ def test_exporting_to_sql(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.
 
 @needs_airflow_sdk
 def test_the_last_export(sandbox: Sandbox, tmp_path: Path):
-    runs = run_dag(dag_of(block("python", "verify_complete"), tmp_path))
+    runs = run_dag(PAGE.dag(PAGE.block("python", "verify_complete"), tmp_path))
     assert runs["export"].value["rows"] == exported_rows(tmp_path / "last") == len(sandbox.conversions), runs
 
 
 @needs_airflow_sdk
 def test_waiting(sandbox: Sandbox, tmp_path: Path):
     made = sandbox.add_conversion()
-    runs = run_dag(dag_of(block("python", "LeadConversionSensor"), tmp_path), conf={"lead_id": made["lead_id"]})
+    runs = run_dag(PAGE.dag(PAGE.block("python", "LeadConversionSensor"), tmp_path), conf={"lead_id": made["lead_id"]})
     assert runs["wait"].value["id"] == made["id"], runs
     assert str(made["individual_id"] or made["organization_id"]) in runs["greet"].value
 
@@ -152,14 +122,14 @@ def test_waiting(sandbox: Sandbox, tmp_path: Path):
 @needs_airflow_sdk
 def test_converting_in_a_task_of_ones_own(sandbox: Sandbox, tmp_path: Path):
     lead = sandbox.leads[0]
-    runs = run_dag(dag_of(block("python", "convert_lead(params"), tmp_path), conf={"lead_id": lead})
+    runs = run_dag(PAGE.dag(PAGE.block("python", "convert_lead(params"), tmp_path), conf={"lead_id": lead})
     assert runs["convert"].state == "success", runs
     (made,) = [row for row in sandbox.conversions if row["lead_id"] == lead]
     assert (made["individual_id"], made["deal_id"]) == (runs["convert"].value, None)
 
 
 def test_the_sandbox_as_a_program():
-    command = block("bash", "-m airflow_provider_leadconv.sandbox").split()
+    command = PAGE.block("bash", "-m airflow_provider_leadconv.sandbox").split()
     command[0], command[command.index("--port") + 1] = sys.executable, "0"
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -167,19 +137,18 @@ def test_the_sandbox_as_a_program():
         process.terminate()
 
 
-def test_the_sandbox_in_a_test(monkeypatch: pytest.MonkeyPatch):
+def test_the_sandbox_in_a_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AIRFLOW_CONN_LEADCONV_DEFAULT", "")
-    exec(compile(block("python", "drop_after"), "README.md", "exec"), {})
+    PAGE.run(PAGE.block("python", "drop_after"), tmp_path)
 
 
-def test_the_fixtures(leadconv_sandbox: Sandbox, leadconv_connection: dict):
-    names: dict[str, Callable[..., None]] = {}
-    exec(compile(block("python", "leadconv_connection"), "README.md", "exec"), names)
+def test_the_fixtures(leadconv_sandbox: Sandbox, leadconv_connection: dict, tmp_path: Path):
+    names = PAGE.run(PAGE.block("python", "leadconv_connection"), tmp_path)
     names["test_a_conversion"](leadconv_sandbox, leadconv_connection)
 
 
 def test_the_metrics():
-    named = set(re.findall(r"`leadconv\.(\w+)`", README))
+    named = set(re.findall(r"`leadconv\.(\w+)`", PAGE.text))
     assert named == set(metrics.NAMES)
 
 
@@ -220,7 +189,7 @@ FAULTS: dict[str, Callable[[Sandbox], dict]] = {
 SOURCE = "".join(path.read_text() for path in (REPO / "airflow_provider_leadconv").rglob("*.py"))
 
 
-@pytest.mark.parametrize("message", [row[0].strip("`") for row in table("message")])
+@pytest.mark.parametrize("message", [row[0].strip("`") for row in PAGE.table("message")])
 def test_troubleshooting(message: str, monkeypatch: pytest.MonkeyPatch):
     if message not in FAULTS:
         assert message in SOURCE
