@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints/airflow-3.3.txt
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all test-matrix test-cluster lint docs constraints clean
+.PHONY: demo test test-all test-matrix test-ui test-cluster lint docs constraints clean
 
 demo: $(STAMP)
 	@$(BIN)/python scripts/demo.py
@@ -25,6 +25,10 @@ test-all: lint
 # Every Airflow and Python we support, or one: make test-matrix AIRFLOW=2.11 PYTHON=3.11
 test-matrix: $(STAMP)
 	$(BIN)/python scripts/test_matrix.py --airflow '$(AIRFLOW)' --python '$(MATRIX_PYTHON)' $(if $(TESTS),-- $(TESTS))
+
+# The web UI in Chromium; with new pictures for the docs: make test-ui SCREENSHOTS=docs/images
+test-ui: $(STAMP)
+	SCREENSHOTS='$(SCREENSHOTS)' $(BIN)/pytest -m ui
 
 # CeleryExecutor with two workers; needs Debian's packages postgresql and redis-server, and Linux.
 test-cluster: $(STAMP)

@@ -62,7 +62,12 @@ EXTRA_FIELDS: dict[str, dict[str, Any]] = {
 
 UI_FIELD_BEHAVIOUR: dict[str, Any] = {
     "hidden-fields": ["login"],
-    "relabeling": {"password": "Access token", "host": "Base URL"},
+    "relabeling": {
+        "password": "Access token",
+        "host": "Base URL",
+        "port": "Port, if not in the URL",
+        "schema": "Scheme, if not in the URL",
+    },
     "placeholders": {
         "password": "Sell > Settings > Integrations > OAuth > Access Tokens",
         "host": "https://api.getbase.com",

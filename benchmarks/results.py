@@ -15,8 +15,8 @@ class Measured:
     :param section: the module of ``benchmarks`` that measured it, such as ``export``.
     :param case: what was to be done, such as ``10,000 rows``.
     :param contestant: who did it.
-    :param figures: by name, which ends in the unit (``rows_per_cpu_s``): one value for each repetition, or for each point
-        of a curve.
+    :param figures: by name, which ends in the unit (``rows_per_cpu_s``): one value for each repetition, or for each
+        point of a curve.
     """
 
     section: str

@@ -17,8 +17,8 @@ with DAG(
     schedule=None,
     doc_md=__doc__,
     params={
-        "leads": Param(type="array", items={"type": "integer"}, minItems=1, description="Ids of the leads to convert."),
-        "folder": Param(type="string", description="Where the files go."),
+        "leads": Param(type="array", minItems=1, description="Ids of the leads to convert, one a line."),
+        "folder": Param(type="string", description="Where the files go: a folder, or a URL of an object store."),
     },
 ):
     convert = LeadConversionBulkOperator(

@@ -14,7 +14,7 @@ UV = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.envi
 
 TOOLS = (
     *("furo", "harfile", "hypothesis", "hypothesis-graphql", "jsonschema-rs", "myst-parser", "pyrate-limiter"),
-    *("requests", "roman-numerals", "schemathesis", "sphinx", "urllib3", "uv"),
+    *("requests", "roman-numerals", "schemathesis", "selenium", "sphinx", "urllib3", "uv"),
 )
 """What the tests and the docs rely on in its newest version, wherever it goes with the Airflow."""
 

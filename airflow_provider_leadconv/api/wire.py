@@ -177,7 +177,8 @@ def _read(method: str, answer: Answer, decode: Callable[[bytes], _T]) -> _T:
     """Decode a 2xx; anything else, and a 2xx that is not what was asked for, becomes the error it stands for."""
     if 200 <= answer.status < 300:
         try:
-            answer.body.decode()  # msgspec does not look into what it keeps raw
+            if not answer.body.isascii():  # which is the cheaper question
+                answer.body.decode()  # msgspec does not look into what it keeps raw
             return decode(answer.body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             problem = f"an unreadable body ({error})"

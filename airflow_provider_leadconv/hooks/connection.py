@@ -12,7 +12,9 @@ import msgspec
 from airflow_provider_leadconv.api.config import DEFAULT_BASE_URL, ClientConfig
 from airflow_provider_leadconv.api.errors import ConnectionConfigError, InvalidRequestError
 from airflow_provider_leadconv.api.records import as_bool
-from airflow_provider_leadconv.connection_form import EXTRA_FIELDS
+from airflow_provider_leadconv.connection_form import CONN_TYPE, EXTRA_FIELDS
+
+FORM_PREFIX = f"extra__{CONN_TYPE}__"
 
 
 class ConnectionFields(Protocol):
@@ -96,11 +98,12 @@ def _decoded(extra: str | None) -> dict[str, Any]:
 
 def _options(extra: Mapping[str, Any]) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    for key, value in extra.items():
+    for name, value in extra.items():
+        key = name.removeprefix(FORM_PREFIX)  # Test in the UI of Airflow 2 sends each field of the form by both names
         if key not in EXTRA_FIELDS:
             near = difflib.get_close_matches(key, EXTRA_FIELDS, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ConnectionConfigError(f"unknown key {key!r} in extra{hint} (known: {', '.join(EXTRA_FIELDS)})")
+            raise ConnectionConfigError(f"unknown key {name!r} in extra{hint} (known: {', '.join(EXTRA_FIELDS)})")
         if value is not None and value != "":  # the form sends fields that were left empty
             options[key] = _READERS[EXTRA_FIELDS[key]["schema"]["type"][0]](key, value)
     if "verify" in options and options["verify"].lower() in {"true", "false"}:

@@ -175,11 +175,15 @@ class LeadConversionHook(BaseHook):
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """:return: the extra's fields for the form of Airflow below 3.2; later ones read the provider info."""
-        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
-        from wtforms import StringField
+        from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
+        from wtforms import PasswordField, StringField
 
+        text, secret = BS3TextFieldWidget(), BS3PasswordFieldWidget()
+        secret.hide_value = False  # or else saving the form again empties the field
         return {
-            name: StringField(field["label"], description=field["description"], widget=BS3TextFieldWidget())
+            name: PasswordField(field["label"], description=field["description"], widget=secret)
+            if field["schema"].get("format") == "password"
+            else StringField(field["label"], description=field["description"], widget=text)
             for name, field in EXTRA_FIELDS.items()
         }
 

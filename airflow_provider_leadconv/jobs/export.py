@@ -119,15 +119,16 @@ def write_rows(draft: IO[bytes], how: FileFormat, batches: Iterable[Sequence[Lea
     :param draft: open for writing; it stays open.
     :raises OSError: if it cannot be written, such as when the disk is full.
     """
-    rows, low, high = 0, None, None
+    rows = 0
+    ids: list[int] = []
     file = HashingFile(draft)
     with row_writer(cast("IO[bytes]", file), how) as writer:
         for batch in batches:
             writer.write(batch)
             rows += len(batch)
-            for row in batch:
-                low = row.id if low is None else min(low, row.id)
-                high = row.id if high is None else max(high, row.id)
+            ids += [row.id for row in batch]
+            ids = [min(ids), max(ids)] if ids else []
+    low, high = min(ids, default=None), max(ids, default=None)
     return FileFacts(rows=rows, min_id=low, max_id=high, bytes=file.size, sha256=file.sha256)
 
 

@@ -10,7 +10,7 @@ No I/O in here: pages are handed in, so every kind of client reads alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -63,20 +63,19 @@ class LogReader:
         self.finished = False
         """Whether the walk met the floor, so that nothing older can be new."""
 
-    def take(self, rows: Iterable[LeadConversion]) -> list[LeadConversion]:
+    def take(self, rows: Sequence[LeadConversion]) -> list[LeadConversion]:
         """Take the next rows of the walk, newest first.
 
         :return: those not taken by an earlier walk.
         """
-        fresh = []
-        for row in rows:
-            if row.id <= self._last.floor:
-                self.finished = True
-                break
+        floor, taken = self._last.floor, self._taken
+        above = [row for row in rows if row.id > floor]
+        self.finished = self.finished or len(above) < len(rows)
+        for row in above:
+            if self.is_settled:
+                break  # a page's worth of older rows: the window ends above them
             self._remember(row)
-            if row.id not in self._taken:
-                fresh.append(row)
-        return fresh
+        return [row for row in above if row.id not in taken]
 
     @property
     def is_settled(self) -> bool:
@@ -98,8 +97,6 @@ class LogReader:
     def _remember(self, row: LeadConversion) -> None:
         if not self._read:
             self._mark, self._newest_time = row.id, row.created_at
-        if self.is_settled:
-            return  # a page's worth of older rows: the window ends above them
         self._read.append(row.id)
         if len(self._read) <= self._least_rows + 1 or self._is_recent(row):
             self._window_rows = len(self._read)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
+from urllib.parse import urlencode
 
 import pytest
 from simulated import TOKEN
@@ -132,6 +133,15 @@ def test_values_may_be_text_as_in_a_uri():
     assert parsed(as_text) == parsed(AS_JSON)
 
 
+def test_the_form_of_airflow_2_sends_each_field_by_two_names():
+    both = {f"{prefix}{key}": str(value) for key, value in AS_JSON.items() for prefix in ("extra__leadconv__", "")}
+    assert parsed(both) == parsed(AS_JSON)
+    with pytest.raises(ConnectionConfigError, match="unknown key 'extra__leadconv__time_out' in extra"):
+        parsed({"extra__leadconv__time_out": "3"})
+    with pytest.raises(ConnectionConfigError, match="unknown key 'extra__http__timeout' in extra"):
+        parsed({"extra__http__timeout": "3"})
+
+
 @pytest.mark.parametrize("nothing", [None, ""])
 @pytest.mark.parametrize("key", EXTRA_FIELDS)
 def test_a_field_left_empty_has_its_default(key, nothing):
@@ -229,3 +239,12 @@ def test_a_connection_survives_airflows_uri_and_json(fields, extra, read):
 def test_a_uri_written_by_hand_is_understood(uri, base_url, timeout, read):
     config = config_from_connection(read(uri))
     assert (config.base_url, config.timeout, config.token) == (base_url, timeout, TOKEN)
+
+
+def test_every_key_in_a_uri_and_in_json_written_by_hand(read):
+    query = urlencode({key: str(value) for key, value in AS_JSON.items()})
+    by_uri = config_from_connection(read(f"leadconv://:{TOKEN}@sell.example/?{query}"))
+    fields = {"conn_type": "leadconv", "password": TOKEN, "host": "sell.example", "extra": AS_JSON}
+    by_json = config_from_connection(read(json.dumps(fields)))
+    assert by_uri == by_json
+    assert {name: getattr(by_uri, name) for name in AS_JSON} == AS_JSON

@@ -1,4 +1,4 @@
-"""``airflow standalone``, started and wholly stopped: scheduler with LocalExecutor, DAG processor, triggerer, API."""
+"""``airflow standalone``, started and wholly stopped: scheduler, triggerer and web server, of Airflow 2 and 3."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import httpx
 import psutil
+from capabilities import AIRFLOW
 
 EXAMPLE_DAGS = Path(__file__).parents[2] / "example_dags"
 STOP_TIMEOUT = 20.0
@@ -24,15 +25,30 @@ START_TIMEOUT = 300.0
 REQUEST_TIMEOUT = 60.0  # two cores are busy while Airflow starts
 
 
-def airflow_environment(home: Path, connection: Mapping[str, Any], dags: Path = EXAMPLE_DAGS) -> dict[str, str]:
-    """Settings of an Airflow of its own, with a folder of DAGs and ``leadconv_default``."""
+def airflow_environment(home: Path, dags: Path) -> dict[str, str]:
+    """Settings of an Airflow of its own, with a folder of DAGs."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     return inherited | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # standalone calls `airflow`
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW_CONN_LEADCONV_DEFAULT": json.dumps(connection),
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+    }
+
+
+def server_settings(port: int) -> dict[str, str]:
+    """What Airflow needs to answer at this port, to who comes from this machine."""
+    if AIRFLOW < (3, 0):
+        return {"AIRFLOW__WEBSERVER__WEB_SERVER_HOST": "127.0.0.1", "AIRFLOW__WEBSERVER__WEB_SERVER_PORT": str(port)}
+    return {
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "2",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": str(REQUEST_TIMEOUT),
     }
 
 
@@ -58,7 +74,7 @@ class Standalone:
     """A running Airflow, as a context manager.
 
     :param home: its AIRFLOW_HOME, made anew.
-    :param connection: what ``leadconv_default`` is.
+    :param connection: what ``leadconv_default`` is; default: there is none.
     :param dags: the folder of DAGs.
     :param settings: further environment variables, or other values of these.
     """
@@ -66,7 +82,7 @@ class Standalone:
     def __init__(
         self,
         home: Path,
-        connection: Mapping[str, Any],
+        connection: Mapping[str, Any] | None = None,
         dags: Path = EXAMPLE_DAGS,
         settings: Mapping[str, str] | None = None,
     ) -> None:
@@ -74,18 +90,14 @@ class Standalone:
         self.console = home / "console.log"
         port, worker_logs, trigger_logs = free_ports(3)
         self._started: list[subprocess.Popen[bytes]] = []
-        url = f"http://127.0.0.1:{port}"
-        self._client = httpx.Client(base_url=url, timeout=REQUEST_TIMEOUT, trust_env=False)
-        self._environment = airflow_environment(home, connection, dags) | {
-            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-            "AIRFLOW__CORE__PARALLELISM": "2",
-            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-            "AIRFLOW__API__HOST": "127.0.0.1",
-            "AIRFLOW__API__PORT": str(port),
+        self.url = f"http://127.0.0.1:{port}"
+        self._client = httpx.Client(base_url=self.url, timeout=REQUEST_TIMEOUT, trust_env=False)
+        self._environment = {
+            **airflow_environment(home, dags),
+            **server_settings(port),
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_logs),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_logs),
+            **({"AIRFLOW_CONN_LEADCONV_DEFAULT": json.dumps(connection)} if connection else {}),
             **(settings or {}),
         }
 
@@ -94,8 +106,9 @@ class Standalone:
         try:
             self._launch()
             self._wait(self._is_healthy, START_TIMEOUT)
-            token = self._client.get("/auth/token").raise_for_status().json()["access_token"]
-            self._client.headers["Authorization"] = f"Bearer {token}"
+            if AIRFLOW >= (3, 0):
+                token = self._client.get("/auth/token").raise_for_status().json()["access_token"]
+                self._client.headers["Authorization"] = f"Bearer {token}"
         except BaseException:
             self._stop()
             raise
@@ -205,9 +218,11 @@ class Standalone:
 
     def _is_healthy(self) -> bool:
         try:
-            health = self._client.get("/api/v2/monitor/health").json()
+            health = self._client.get("/api/v2/monitor/health" if AIRFLOW >= (3, 0) else "/health").json()
         except (httpx.HTTPError, ValueError):
             return False
+        if AIRFLOW < (3, 0):
+            del health["dag_processor"]  # there it is a part of the scheduler
         return all(part["status"] == "healthy" for part in health.values())
 
     def _wait(self, condition: Callable[[], bool], timeout: float) -> None:

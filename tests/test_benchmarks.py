@@ -1,0 +1,108 @@
+"""The benchmarks at toy size, so that they do not rot. Nothing here is timed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from itertools import product
+from pathlib import Path
+
+import pytest
+from capabilities import needs_running_airflow
+
+needs_running_airflow.or_skip_module()
+
+from airflow_provider_leadconv.api.client import LeadConversionsClient  # noqa: E402
+from airflow_provider_leadconv.api.config import ClientConfig  # noqa: E402
+from airflow_provider_leadconv.api.converting import look_up  # noqa: E402
+from airflow_provider_leadconv.api.errors import UnknownOutcomeError  # noqa: E402
+from airflow_provider_leadconv.api.records import ConversionRequest  # noqa: E402
+from airflow_provider_leadconv.api.wire import ListQuery  # noqa: E402
+from benchmarks import bulk, waiting, workers  # noqa: E402
+from benchmarks.account_server import AccountServer  # noqa: E402
+from benchmarks.accounts import LIMITS, AccountSettings  # noqa: E402
+from benchmarks.results import Measured  # noqa: E402
+
+# Airflow's HTTP provider is not among what the tests need; `make bench` installs it.
+with_http = find_spec("airflow.providers.http") is not None
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[AccountServer]:
+    with AccountServer() as server:
+        yield server
+
+
+def client(server: AccountServer, token: str) -> LeadConversionsClient:
+    return LeadConversionsClient(ClientConfig(token=token, base_url=server.base_url), user_agent="test")
+
+
+def test_an_account_lists_newest_first_and_is_not_another(server: AccountServer) -> None:
+    reader, other = (client(server, server.open(AccountSettings(conversions=count))) for count in (450, 0))
+    assert [row.id for page in reader.list_pages(ListQuery()) for row in page] == list(range(450, 0, -1))
+    assert other.get_page(ListQuery()).conversions == []
+
+
+def test_an_account_records_what_it_did(server: AccountServer) -> None:
+    token = server.open(AccountSettings(lost=1.0))
+    sender = client(server, token)
+    with pytest.raises(UnknownOutcomeError):
+        sender.post(ConversionRequest(7))
+    assert look_up(sender, 7) is not None
+    traffic = server.traffic(token)
+    assert dict(traffic.conversions_of) == {7: 1}
+    assert [(post.client, post.accepted) for post in traffic.posts] == [("test", True)]
+    assert len(traffic.reads) == 1
+
+
+def test_an_account_rejects_what_is_above_its_rate(server: AccountServer) -> None:
+    token = server.open(AccountSettings(limit="sliding window", rate=1))
+    for number in range(2):
+        client(server, token).post(ConversionRequest(1 + number))
+    accepted = [post.accepted for post in server.traffic(token).posts]
+    assert accepted[:2] == [True, False]
+    assert accepted.count(True) == 2
+
+
+def shown(section: object, rows: list[Measured], folder: Path) -> str:
+    """What the report says; the plots are drawn where matplotlib is installed."""
+    if find_spec("matplotlib"):
+        section.plot(rows, folder)  # type: ignore[attr-defined]
+        assert {path.suffix for path in folder.iterdir()} == {".png", ".svg"}
+    return section.table(rows)  # type: ignore[attr-defined,no-any-return]
+
+
+@pytest.mark.slow
+def test_bulk(tmp_path: Path) -> None:
+    senders = [name for name in bulk.SENDERS if with_http or name != "HttpOperator"]
+    rows = list(bulk.measure(seconds=2, leads=60, rounds=2, senders=senders))
+    found = {(row.case, row.contestant): row.figures for row in rows}
+    cases = [bulk.case_name(*case) for case in product(bulk.LIMITS, bulk.LATENCIES)]
+    for case in (*cases, bulk.lost_case_name()):
+        assert set(senders) <= {name for of, name in found if of == case}
+        assert found[case, "ours"]["converted_leads"] == [20]
+        assert found[case, "ours"]["converted_twice_leads"] == [0]
+    assert found[bulk.lost_case_name(), "thread pool"]["converted_twice_leads"][0] > 0
+    assert len(found[bulk.NO_LIMIT, "ours"]["cpu_ms_per_lead"]) == 2
+    assert "token bucket, 50 ms" in shown(bulk, rows, tmp_path)
+
+
+def test_workers(tmp_path: Path) -> None:
+    rows = list(workers.measure(seconds=4, processes=(1, 2)))
+    found = {row.case: row.figures for row in rows if row.contestant == workers.OURS}
+    assert set(found) == {workers.case_name(limit, number) for limit in LIMITS for number in (1, 2)}
+    for figures in found.values():
+        assert figures["accepted_per_s"][0] > 0
+        assert 0.5 <= figures["jain_index"][0] <= 1
+    assert "| 2 |" in shown(workers, rows, tmp_path)
+
+
+@pytest.mark.slow
+def test_waiting(tmp_path: Path) -> None:
+    contestants = [name for name in waiting.CONTESTANTS if with_http or name == "ours"]
+    rows = list(waiting.measure(seconds=3, interval=1, batches=[[3, 30]], contestants=contestants))
+    ours = {row.case: row.figures for row in rows if row.contestant == "ours"}
+    for leads in ("3", "30"):
+        assert 0 < ours[leads]["requests_per_min"][0] <= 3 * 60, "two requests an interval, whatever the number"
+        assert ours[leads]["memory_mb"][0] > 0
+    assert "A lead more takes" in shown(waiting, rows, tmp_path)

@@ -1,0 +1,70 @@
+"""What a user of Airflow's web UI sees of the provider, from the connection to the result."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from airflow_provider_leadconv.connection_form import EXTRA_FIELDS, HOOK_NAME, UI_FIELD_BEHAVIOUR
+
+pytestmark = [pytest.mark.airflow, pytest.mark.ui]
+
+NOTHING = ("", "", False)
+LABELS, PLACEHOLDERS = UI_FIELD_BEHAVIOUR["relabeling"], UI_FIELD_BEHAVIOUR["placeholders"]
+
+
+def test_from_the_connection_to_the_result(ui, browser, sandbox, sell, picture, tmp_path):
+    host, _, port = sandbox.base_url.rpartition(":")
+    leads = sandbox.leads[:3]
+
+    ui.start_connection("leadconv_default", HOOK_NAME)
+    form = ui.form()
+    assert {form.pop(name, NOTHING) for name in ("Description", "Extra")} == {NOTHING}
+    assert form == {
+        **{LABELS[name]: ("", PLACEHOLDERS[name], name == "password") for name in LABELS},
+        **{
+            field["label"]: (field["description"], "", field["schema"].get("format") == "password")
+            for field in EXTRA_FIELDS.values()
+        },
+    }
+    ui.fill({LABELS["host"]: host, LABELS["port"]: port, LABELS["password"]: "wrong"})
+    ui.fill({"Settle time (s)": "1", "Requests per second": "9.5", "Web app URL": sell})
+    ui.show_section("Standard Fields")
+    picture("connection-form", height=900)
+    ui.show_section("Extra Fields")
+    picture("connection-form-extra", height=1700)
+
+    worked, told = ui.test_connection()
+    picture("connection-test-failed")
+    assert not worked
+    assert "the API answered 401" in told
+    ui.correct_connection()
+    ui.fill({LABELS["password"]: sandbox.token})
+    sandbox.clear_requests()
+    assert ui.test_connection() == (True, "")
+    assert [(request.method, request.status) for request in sandbox.requests] == [("GET", 200)]
+    picture("connection-test")
+    ui.close_connection()
+
+    ui.start_run("leadconv_quickstart")
+    ui.fill_params({"leads": "\n".join(map(str, leads)), "folder": str(tmp_path / "files")})
+    picture("trigger")
+    assert ui.run() == dict.fromkeys(("convert", "wait", "export"), "success")
+    picture("run")
+    assert [sandbox.conversion_counts[lead] for lead in leads] == [1, 1, 1]
+
+    ui.open_task("wait")
+    (conversion,) = [row for row in sandbox.conversions if row["lead_id"] == leads[-1]]
+    links = ui.links()
+    picture("link")
+    path = f"/sales/deals/{conversion['deal_id']}"
+    assert {name: link.get_attribute("href") for name, link in links.items()} == {"Open in Sell": f"{sell}{path}"}
+    assert browser.follow(links["Open in Sell"]) == (f"{sell}{path}", f"Sell shows {path}")
+
+    ui.open_task("convert")
+    assert ui.links() == {}
+    result = ui.xcom("return_value")
+    picture("xcom")
+    shown = dict(re.findall(r'"(\w+)"\W+(\d+)', result))
+    assert shown.items() >= {"leads": "3", "converted": "3", "failed": "0"}.items()
