@@ -74,7 +74,7 @@ class Watched:
         return next((str(row["id"]) for row in found if row["uri"] == asset_uri("leadconv_default")), None)
 
     def mark(self) -> int | None:
-        answer = self.run(PAGE.block("bash", 'lead_conversions"\n'), ASSET=str(self.asset()))
+        answer = self.run(PAGE.block("bash", "json.tool"), ASSET=str(self.asset()))
         return answer["value"]["mark"] if "value" in answer else None
 
     def set_mark(self, conversion_id: int) -> None:
