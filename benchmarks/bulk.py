@@ -141,6 +141,30 @@ def table(rows: Sequence[Measured]) -> str:
     return "\n\n".join([*_race_tables(found), _lost_table(found), _no_limit_table(found)])
 
 
+def summary(rows: Sequence[Measured]) -> str:
+    """The figures of one latency, for the README."""
+    found, case, lost = by_case(rows), case_name(LIMITS[0], LATENCIES[1]), lost_case_name()
+    header = (
+        f"bulk, {RATE} requests/s allowed, {case}",
+        "of the limit",
+        "rejected",
+        "CPU ms a lead without limit",
+        f"leads converted twice, {LOST:.0%} of the answers lost",
+    )
+    lines = (
+        (
+            name,
+            f"{found[case, name]['share_of_limit'][0]:.1%}",
+            f"{found[case, name]['rejected_share'][0]:.1%}",
+            spread(found[NO_LIMIT, name]["cpu_ms_per_lead"]),
+            f"{found[lost, name]['converted_twice_leads'][0]:.0f} of {found[lost, name]['converted_leads'][0]:.0f}",
+        )
+        for name in SENDERS
+        if (case, name) in found
+    )
+    return markdown(header, lines)
+
+
 def _race_tables(found: Found) -> Iterator[str]:
     cases = [case_name(limit, latency) for limit in LIMITS for latency in LATENCIES]
     header = [f"{RATE} requests/s allowed, latency", "ours", AT_LENGTH, *SENDERS[1:]]
@@ -216,5 +240,5 @@ def plot(rows: Sequence[Measured], folder: Path) -> None:
     axes[1].set_ylabel("POSTs rejected, %")
     axes[1].set_xticks(range(len(cases)), [case.replace(", ", "\n") for case in cases])
     axes[0].legend(ncols=len(names), fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    save(figure, folder, SECTION)
+    save(figure, folder, "bench-bulk")
     plt.close(figure)

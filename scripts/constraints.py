@@ -29,6 +29,9 @@ AIRFLOWS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 """Minor version of Airflow -> ignore releases after this day, except of these packages."""
 
+ON_A_CLUSTER = "3.3"
+"""The one that `make test-cluster` runs."""
+
 LATER = "2026-11-01"
 """The day up to which the exceptions may be released."""
 
@@ -42,6 +45,7 @@ def command(airflow: str) -> list[str]:
     return [
         *(UV, "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--upgrade", *limits),
         *("--no-emit-index-url", "--no-annotate", "--custom-compile-command", "make constraints"),
+        *(("--group", "cluster") if airflow == ON_A_CLUSTER else ()),
         *("--group", "dev", "--all-extras", "--output-file", f"constraints/airflow-{airflow}.txt"),
         *("pyproject.toml", "-"),
     ]

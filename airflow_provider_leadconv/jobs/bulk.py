@@ -75,6 +75,7 @@ class BulkConversion:
     def settle(self) -> None:
         """Wait until the server must be done with requests that a killed run may have sent just before its end."""
         seconds = self._client.config.timeout + self._client.config.settle_time
+        log.info("Waiting %.0f s, as requests of an earlier try may still be on their way", seconds)
         line = "Waiting until the server must be done with requests of an earlier try"
         self._watch.until(self._client.clock() + seconds, lambda: line)
 
@@ -235,12 +236,13 @@ class BulkConversion:
             self.ledger.audit(head.rows)
 
     def _progress_line(self) -> str:
-        counts, total = self.ledger.outcomes, len(self.ledger.leads)
+        counts, total, kept = self.ledger.outcomes, len(self.ledger.leads), self.ledger.kept
         done, sent = counts.total(), counts[Outcome.CONVERTED] + counts[Outcome.FAILED]
         rate = sent / max(self._client.clock() - self._started, 1e-9)
         left = f", about {max(1, round((total - done) / rate / 60))} min left" if rate else ""
         return (
-            f"{done} of {total} leads done: {counts[Outcome.CONVERTED]} converted, "
+            f"{done + kept} of {total + kept} leads done: {f'{kept} by an earlier try, ' if kept else ''}"
+            f"{counts[Outcome.CONVERTED]} converted, "
             f"{counts[Outcome.EXISTING]} existing, {counts[Outcome.FAILED]} failed, "
             f"{len(self.ledger.doubts)} in doubt; {rate:.1f} leads/s, "
             f"{self._client.counters.throttled} requests throttled{left}"

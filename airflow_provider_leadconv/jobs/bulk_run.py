@@ -155,7 +155,6 @@ class BulkRun:
             self.summary.converted += self._results.kept[Outcome.CONVERTED]
             self.summary.existing += self._results.kept[Outcome.EXISTING]
         if self._goes_on:
-            log.info("An earlier try may have requests on their way: waiting until the server must be done with them")
             self._job.settle()
         log.info("Looking which of %d leads are converted already", self.summary.leads)
         self._keep(self._job.look())

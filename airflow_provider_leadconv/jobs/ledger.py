@@ -56,7 +56,10 @@ class Ledger:
     """
 
     def __init__(self, leads: Iterable[ConversionRequest], before: Before) -> None:
-        self.leads = {lead.lead_id: lead for lead in leads if lead.lead_id not in before.known}
+        batch = {lead.lead_id: lead for lead in leads}
+        self.leads = {lead_id: lead for lead_id, lead in batch.items() if lead_id not in before.known}
+        self.kept = len(batch) - len(self.leads)
+        """How many leads are left out."""
         self.before = before
         self.open = set(self.leads)
         """Leads without an outcome."""

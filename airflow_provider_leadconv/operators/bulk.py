@@ -186,6 +186,7 @@ class LeadConversionBulkOperator(BaseOperator):
         if not self.leads_path:
             raise InvalidRequestError("no leads and no leads_path; if an upstream task was to give them, it gave None")
         path = ObjectStoragePath(self.leads_path)
+        log.info("Reading leads from %s", self.leads_path)
         with path.open("rb") as file:  # type: ignore[no-untyped-call]  # of universal_pathlib
             return read(rows_of_file(path.name, file))
 

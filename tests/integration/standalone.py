@@ -48,6 +48,7 @@ def server_settings(port: int) -> dict[str, str]:
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__WORKERS": "1",  # of several, those that answer late are killed, as on a busy machine
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": str(REQUEST_TIMEOUT),
     }
 
@@ -89,7 +90,7 @@ class Standalone:
         self.home = home
         self.console = home / "console.log"
         port, worker_logs, trigger_logs = free_ports(3)
-        self._triggerers: list[subprocess.Popen[bytes]] = []
+        self._started: list[subprocess.Popen[bytes]] = []
         self.url = f"http://127.0.0.1:{port}"
         self._client = httpx.Client(base_url=self.url, timeout=REQUEST_TIMEOUT, trust_env=False)
         self._environment = {
@@ -103,17 +104,8 @@ class Standalone:
 
     def __enter__(self) -> Self:
         self.home.mkdir()
-        with self.console.open("wb") as console:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "airflow", "standalone"],
-                cwd=self.home,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
         try:
+            self._launch()
             self._wait(self._is_healthy, START_TIMEOUT)
             if AIRFLOW >= (3, 0):
                 token = self._client.get("/auth/token").raise_for_status().json()["access_token"]
@@ -130,8 +122,7 @@ class Standalone:
 
     def processes(self) -> list[psutil.Process]:
         """Those that are running."""
-        sessions = [self._process, *self._triggerers]
-        return [process for session in sessions for process in processes_of(session.pid)]
+        return [process for session in self._started for process in processes_of(session.pid)]
 
     def run_dag(self, dag_id: str, conf: Mapping[str, Any], timeout: float = 300.0) -> dict[str, str]:
         """Trigger a DAG and wait for its end.
@@ -198,17 +189,28 @@ class Standalone:
 
     def start_triggerer(self) -> None:
         """Start a triggerer in the place of the one that was killed."""
+        self._start("triggerer")
+
+    def _launch(self) -> None:
+        self._start("standalone")
+
+    def _start(self, *arguments: str, **settings: str) -> subprocess.Popen[bytes]:
+        """Start ``airflow ...`` in a session of its own.
+
+        :param settings: environment variables for this one only.
+        """
         with self.console.open("ab") as console:
             process = subprocess.Popen(
-                [sys.executable, "-m", "airflow", "triggerer"],
+                [sys.executable, "-m", "airflow", *arguments],
                 cwd=self.home,
-                env=self._environment,
+                env=self._environment | settings,
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._triggerers.append(process)
+        self._started.append(process)
+        return process
 
     def _dag(self, dag_id: str, timeout: float) -> str:
         url = f"/api/v2/dags/{dag_id}"
@@ -227,7 +229,7 @@ class Standalone:
     def _wait(self, condition: Callable[[], bool], timeout: float) -> None:
         deadline = time.monotonic() + timeout
         while not condition():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if self._started[0].poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(
                     "Airflow did not come so far:\n" + self.console.read_text(errors="replace")[-4000:]
                 )
@@ -242,5 +244,5 @@ class Standalone:
                 with suppress(psutil.NoSuchProcess):
                     end(process)
             psutil.wait_procs(left, STOP_TIMEOUT)
-        for started in [self._process, *self._triggerers]:
+        for started in self._started:
             started.wait()

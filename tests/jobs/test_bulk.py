@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from functools import partial
 from math import ceil
 
@@ -330,6 +331,18 @@ def test_closing_the_generator_early_sends_nothing_more(world):
 
 
 # Going on
+
+
+def test_the_progress_of_a_retry_counts_what_earlier_tries_have_done(world, caplog):
+    caplog.set_level(logging.INFO)
+    server = Server(world, leads=500, limit=TokenBucket(10))
+    leads, disk = server.store.leads, Disk()
+    convert(server, leads, disk, kill_after=20.0)
+    caplog.clear()
+    convert(server, leads, disk, goes_on=True)
+    told = [line for line in caplog.messages if "leads done" in line]
+    done, kept = map(int, re.match(r"(\d+) of 500 leads done: (\d+) by an earlier try", told[0]).groups())
+    assert 100 < kept < done < 500
 
 
 def test_a_resume_reads_the_head_down_to_the_start_mark(world):

@@ -63,15 +63,14 @@ class AirflowUI:
     def test_connection(self) -> tuple[bool, str]:
         """Press Test in the open form.
 
-        :return: whether it worked, and what is told if it did not.
+        :return: whether it worked, and what is told.
         """
         warning = self._browser.find(".alert").text
         self._browser.click("#test-connection")
         told = self._browser.wait(
             lambda: [alert.text for alert in self._browser.all(".alert") if alert.text != warning], "the result"
         )[0]
-        worked = told.startswith("Connected to ")  # Airflow gives both results the same colour
-        return worked, "" if worked else told
+        return told.startswith("Connected to "), told  # Airflow gives both results the same colour
 
     def correct_connection(self) -> None:
         """The form is still open."""

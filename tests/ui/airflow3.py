@@ -70,19 +70,16 @@ class AirflowUI:
     def test_connection(self) -> tuple[bool, str]:
         """Save the open form, and press Test beside the connection.
 
-        :return: whether it worked, and what is told if it did not.
+        :return: whether it worked, and what is told.
         """
         self._browser.click(f"{DIALOG} button", "Save")
         self._browser.wait(lambda: not self._browser.all(DIALOG), "the form to close")
         self._show_connections()
         self._browser.click(TEST)
-        self._browser.wait(
-            lambda: self._browser.all(f"{TEST} svg[color=green]") + self._browser.all(f"{TEST} svg[color=red]"),
-            "the result of the test",
-        )
-        if self._browser.all(f"{TEST} svg[color=green]"):
-            return True, ""
-        return False, self._browser.find("[data-scope=toast][data-part=description]").text
+        toast = "[data-scope=toast][data-part={}]"
+        title = self._browser.find(toast.format("title")).text
+        told = self._browser.find(toast.format("description")).text
+        return title == "Test Connection Successful", told
 
     def correct_connection(self) -> None:
         """Open the form of the only connection again."""

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 
 import pytest
@@ -80,10 +81,17 @@ def ui(browser: Browser, airflow: Standalone) -> AirflowUI:
 
 
 @pytest.fixture
-def picture(browser: Browser, tmp_path: Path) -> Callable[..., None]:
+def picture(browser: Browser) -> Callable[..., None]:
     """Takes pictures for the docs, if ``make test-ui`` is told a folder for them."""
     folder = os.environ.get("SCREENSHOTS")
     return lambda name, **options: browser.picture(Path(folder) / f"{name}.png", **options) if folder else None
+
+
+@pytest.fixture
+def files() -> Iterator[Path]:
+    """A folder with a short name, as it is to be seen in the pictures."""
+    with TemporaryDirectory(prefix="sell-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

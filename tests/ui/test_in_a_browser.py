@@ -14,7 +14,7 @@ NOTHING = ("", "", False)
 LABELS, PLACEHOLDERS = UI_FIELD_BEHAVIOUR["relabeling"], UI_FIELD_BEHAVIOUR["placeholders"]
 
 
-def test_from_the_connection_to_the_result(ui, browser, sandbox, sell, picture, tmp_path):
+def test_from_the_connection_to_the_result(ui, browser, sandbox, sell, picture, files):
     host, _, port = sandbox.base_url.rpartition(":")
     leads = sandbox.leads[:3]
 
@@ -31,7 +31,7 @@ def test_from_the_connection_to_the_result(ui, browser, sandbox, sell, picture, 
     ui.fill({LABELS["host"]: host, LABELS["port"]: port, LABELS["password"]: "wrong"})
     ui.fill({"Settle time (s)": "1", "Requests per second": "9.5", "Web app URL": sell})
     ui.show_section("Standard Fields")
-    picture("connection-form", height=900)
+    picture("connection-form", height=1000)
     ui.show_section("Extra Fields")
     picture("connection-form-extra", height=1700)
 
@@ -42,13 +42,13 @@ def test_from_the_connection_to_the_result(ui, browser, sandbox, sell, picture, 
     ui.correct_connection()
     ui.fill({LABELS["password"]: sandbox.token})
     sandbox.clear_requests()
-    assert ui.test_connection() == (True, "")
+    assert ui.test_connection() == (True, f"Connected to {sandbox.base_url}: the token may read lead conversions.")
     assert [(request.method, request.status) for request in sandbox.requests] == [("GET", 200)]
     picture("connection-test")
     ui.close_connection()
 
     ui.start_run("leadconv_quickstart")
-    ui.fill_params({"leads": "\n".join(map(str, leads)), "folder": str(tmp_path / "files")})
+    ui.fill_params({"leads": "\n".join(map(str, leads)), "folder": str(files)})
     picture("trigger")
     assert ui.run() == dict.fromkeys(("convert", "wait", "export"), "success")
     picture("run")
