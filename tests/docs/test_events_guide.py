@@ -4,7 +4,6 @@ import asyncio
 import json
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from integration.standalone import Standalone
 
 from airflow_provider_leadconv.assets import asset_uri, lead_conversions_asset
 from airflow_provider_leadconv.sandbox import Sandbox
-from docs.snippets import Page, shell
+from docs.snippets import Page, TriggeringEvents, shell
 
 PAGE = Page("docs/guides/events.md")
 RUNS = "/api/v2/dags/on_conversions/dagRuns"
@@ -42,9 +41,8 @@ def test_a_dag_that_conversions_start(sandbox: Sandbox, tmp_path: Path):
     asset = names["conversions"]
     payload = asyncio.run(next_event(asset.watchers[0].trigger, sandbox))
     assert all(f"`{key}`" in PAGE.text for key in payload)
-    event = SimpleNamespace(extra={"from_trigger": True, "payload": payload})
     handle = names["dag"].task_dict["handle"].python_callable
-    assert handle(triggering_asset_events={asset: [event, event]}) == [sandbox.conversions[0]["id"]]
+    assert handle(triggering_asset_events=TriggeringEvents(asset, payload, payload)) == [sandbox.conversions[0]["id"]]
 
 
 @needs_asset_watchers
