@@ -10,8 +10,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints/airflow-3.3.txt
 STAMP := $(VENV)/.installed
+BENCH := .bench
+BENCH_STAMP := $(BENCH)/.installed
 
-.PHONY: demo test test-all test-matrix test-ui test-cluster lint docs constraints clean
+.PHONY: demo test test-all test-matrix test-ui test-cluster bench bench-report lint docs constraints clean
 
 demo: $(STAMP)
 	@$(BIN)/python scripts/demo.py
@@ -36,6 +38,14 @@ test-cluster: $(STAMP)
 	@$(BIN)/uv pip install --quiet --python .cluster/bin/python --constraint $(CONSTRAINTS) --group dev --group cluster --editable '.[sandbox]'
 	.cluster/bin/pytest -m cluster tests/cluster
 
+# Side by side with what a user would pick instead, or some of it: make bench SECTIONS="export latency"
+bench: $(BENCH_STAMP)
+	$(BENCH)/bin/python -m benchmarks.run $(SECTIONS)
+
+# The tables and pictures again, from what was measured last.
+bench-report: $(BENCH_STAMP)
+	$(BENCH)/bin/python -m benchmarks.run --report
+
 lint: $(STAMP)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -54,9 +64,16 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint $(CONSTRAINTS) --group dev --editable '.[sandbox]'
 	@touch $@
 
+$(BENCH_STAMP): $(STAMP) benchmarks/requirements.txt
+	@echo "Making the environment of the benchmarks in $(BENCH)/."
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(BENCH)
+	@$(BIN)/uv pip install --quiet --python $(BENCH)/bin/python --constraint $(CONSTRAINTS) \
+		--requirement benchmarks/requirements.txt --editable '.[sandbox,parquet,zstd]'
+	@touch $@
+
 # The versions that go together, for all Pythons we support: Airflow, our dependencies, the tools.
 constraints: $(STAMP)
 	$(BIN)/python scripts/constraints.py
 
 clean:
-	rm -rf $(VENV) .matrix .cluster .demo build dist docs/_build .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH) .matrix .cluster .demo build dist docs/_build .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

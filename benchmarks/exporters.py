@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -55,6 +56,7 @@ def floor() -> Export:
 def _ours(name: str) -> Export:
     from airflow_provider_leadconv.operators.export import LeadConversionExportOperator
 
+    _as_in_a_task()
     # What a task imports when it first runs counts as import too, as it does for the others.
     from airflow.providers.common.compat.sdk import ObjectStoragePath  # noqa: F401  # isort: skip
     from airflow_provider_leadconv.api import client  # noqa: F401
@@ -71,6 +73,11 @@ def _ours(name: str) -> Export:
         return path
 
     return export
+
+
+def _as_in_a_task() -> None:
+    """A task's process has loaded what Airflow needs to look up a connection."""
+    import_module("airflow.sdk.execution_time.supervisor")
 
 
 def _rate() -> dict[str, float]:
@@ -115,6 +122,8 @@ def requests_loop() -> Export:
 def http_operator() -> Export:
     """It hands all answers over at the end; the filter writes them, as they are too large for an XCom."""
     from airflow.providers.http.operators.http import HttpOperator
+
+    _as_in_a_task()
 
     def next_page(response: Any) -> dict[str, Any] | None:
         link = response.json()["meta"]["links"].get("next_page")

@@ -18,10 +18,11 @@ from airflow_provider_leadconv.api.converting import look_up  # noqa: E402
 from airflow_provider_leadconv.api.errors import UnknownOutcomeError  # noqa: E402
 from airflow_provider_leadconv.api.records import ConversionRequest  # noqa: E402
 from airflow_provider_leadconv.api.wire import ListQuery  # noqa: E402
-from benchmarks import bulk, waiting, workers  # noqa: E402
+from benchmarks import bulk, export, latency, waiting, workers  # noqa: E402
 from benchmarks.account_server import AccountServer  # noqa: E402
 from benchmarks.accounts import LIMITS, AccountSettings  # noqa: E402
-from benchmarks.results import Measured  # noqa: E402
+from benchmarks.report import SECTIONS, plain_table, render  # noqa: E402
+from benchmarks.results import Measured, Results, load, save  # noqa: E402
 
 # Airflow's HTTP provider is not among what the tests need; `make bench` installs it.
 with_http = find_spec("airflow.providers.http") is not None
@@ -69,6 +70,7 @@ def shown(section: object, rows: list[Measured], folder: Path) -> str:
     if find_spec("matplotlib"):
         section.plot(rows, folder)  # type: ignore[attr-defined]
         assert {path.suffix for path in folder.iterdir()} == {".png", ".svg"}
+    assert section.summary(rows).startswith("| ")  # type: ignore[attr-defined]
     return section.table(rows)  # type: ignore[attr-defined,no-any-return]
 
 
@@ -100,9 +102,71 @@ def test_workers(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_waiting(tmp_path: Path) -> None:
     contestants = [name for name in waiting.CONTESTANTS if with_http or name == "ours"]
-    rows = list(waiting.measure(seconds=3, interval=1, batches=[[3, 30]], contestants=contestants))
+    rows = list(waiting.measure(seconds=3, interval=1, leads=(3, 30), contestants=contestants))
     ours = {row.case: row.figures for row in rows if row.contestant == "ours"}
     for leads in ("3", "30"):
         assert 0 < ours[leads]["requests_per_min"][0] <= 3 * 60, "two requests an interval, whatever the number"
         assert ours[leads]["memory_mb"][0] > 0
     assert "A lead more takes" in shown(waiting, rows, tmp_path)
+
+
+def test_export(tmp_path: Path) -> None:
+    contestants = ["ours, JSONL", "ours, Parquet", export.LOOP]  # the others are only where `make bench` installs them
+    rows = list(export.measure(sizes={450: 1}, contestants=contestants))
+    found = {row.contestant: row.figures for row in rows if row.case == "450 rows"}
+    assert list(found) == contestants
+    for figures in found.values():
+        assert figures["requests"] == [3]
+        assert figures["connections"] == [1]
+        assert all(0 < value < 1000 for value in figures["peak_mb"])
+    assert "| ours, JSONL against requests loop | 3 |" in shown(export, rows, tmp_path)
+    assert "| ours, Parquet |" in export.summary(rows)
+
+
+def test_an_export_that_lacks_rows_is_no_result(tmp_path: Path) -> None:
+    (tmp_path / "out.jsonl").write_text("{}\n{}\n")
+    (tmp_path / "stdout").write_text('{"type": "RECORD"}\n{"type": "STATE"}\n')
+    assert [export.rows_in(tmp_path / name) for name in ("out.jsonl", "stdout")] == [2, 1]
+
+
+@pytest.mark.slow
+def test_latency() -> None:
+    rows = list(latency.measure(seconds=2, head_start=0))
+    for row in rows:
+        assert row.figures["requests_per_s"][0] > 0
+    shown_table = latency.table(rows)
+    assert "| 200 ms |" in shown_table
+    assert "| 10 requests/s, sliding window |" in shown_table
+
+
+def test_the_report_replaces_what_is_between_its_comments(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    pages = tmp_path / "README.md", tmp_path / "docs" / "benchmarks.md"
+    for page, names in zip(pages, (["benchmarks"], ["environment", "latency"]), strict=True):
+        blocks = [f"<!-- {name}: begin -->old<!-- {name}: end -->" for name in names]
+        page.write_text("before\n" + "\n".join(blocks) + "\nafter")
+    figures = {"requests_per_s": [9.5], "steady_requests_per_s": [9.9], "requests": [300.0], "rejected": [2.0]}
+    row = Measured("latency", "10 requests/s, a bucket", latency.OURS, figures)
+    kept = tmp_path / "results.json"
+    save(Results().with_section("latency", [row], {"measured on": "a day"}), kept)
+    assert load(kept).with_section("latency", [row], {}).of("latency") == [row]
+    render(load(kept), tmp_path)
+    readme, page = (path.read_text() for path in pages)
+    assert "measured on a day." in readme
+    assert "| 10 requests/s, a bucket | 95.0% | 99.0% | 300 | 2 | 1,900 |" in page
+    for text in (readme, page):
+        assert "old" not in text
+        assert text.startswith("before\n")
+        assert text.endswith("\nafter")
+
+
+def test_a_section_without_a_table_shows_all_its_figures() -> None:
+    rows = [Measured("s", "import", "ours", {"cpu_ms": [1.0, 3.0]}), Measured("s", "import", "loop", {"mb": [7.0]})]
+    assert "| import | ours | 2.00 (1.00 to 3.00) |  |" in plain_table(rows)
+    assert "| import | loop |  | 7.00 |" in plain_table(rows)
+
+
+def test_every_section_has_its_place_on_the_page() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "benchmarks.md").read_text()
+    for name in (*SECTIONS, "environment"):
+        assert page.count(f"<!-- {name}: begin -->") == page.count(f"<!-- {name}: end -->") == 1

@@ -15,7 +15,7 @@ from typing import Any
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import PoolManager
 
 BEFORE_SENDING = "nothing was sent yet"
@@ -86,7 +86,9 @@ class _DeadlineHTTPSPool(HTTPSConnectionPool):
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """``requests``' own adapter, over connections that keep to the deadline, through proxies too."""
+    """``requests``' own adapter for one host, over connections that keep to the deadline, through proxies too."""
+
+    _pool: ConnectionPool | None = None
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """See :class:`requests.adapters.HTTPAdapter`."""
@@ -98,6 +100,17 @@ class DeadlineAdapter(HTTPAdapter):
         manager: PoolManager = super().proxy_manager_for(*args, **kwargs)
         _keep_deadlines(manager)
         return manager
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> ConnectionPool:
+        """See :class:`requests.adapters.HTTPAdapter`. Found once, as all requests go the same way to the same host."""
+        if self._pool is None:
+            self._pool = super().get_connection_with_tls_context(*args, **kwargs)
+        return self._pool
+
+    def close(self) -> None:
+        """See :class:`requests.adapters.HTTPAdapter`."""
+        self._pool = None
+        super().close()
 
 
 def _keep_deadlines(manager: PoolManager) -> None:

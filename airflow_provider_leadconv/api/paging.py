@@ -5,6 +5,8 @@ A state machine without I/O, so that the sync and the async client cannot differ
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import msgspec
 
 from airflow_provider_leadconv.api.errors import InvalidResponseError
@@ -48,14 +50,12 @@ class Listing:
         return rows
 
     def _fresh(self, conversions: list[LeadConversion]) -> list[LeadConversion]:
-        fresh = []
-        for conversion in conversions:
-            if conversion.id in self._previous_ids:
-                continue
-            if self._lowest is not None and conversion.id >= self._lowest:
-                raise _broken(f"conversion {conversion.id} comes after {self._lowest}, though ids must fall")
-            self._lowest = conversion.id
-            fresh.append(conversion)
+        fresh = [conversion for conversion in conversions if conversion.id not in self._previous_ids]
+        ids = [conversion.id for conversion in fresh]
+        for higher, lower in pairwise(ids if self._lowest is None else [self._lowest, *ids]):
+            if lower >= higher:
+                raise _broken(f"conversion {lower} comes after {higher}, though ids must fall")
+        self._lowest = ids[-1] if ids else self._lowest
         return fresh
 
     def _check_progress(self, page: Page, rows: list[LeadConversion], query: ListQuery) -> None:
@@ -67,7 +67,7 @@ class Listing:
         if self._empty_pages > MAX_EMPTY_PAGES:
             raise _broken(f"{MAX_EMPTY_PAGES} pages in a row are empty and yet link to more")
         if page.conversions:
-            self._previous_ids = frozenset(conversion.id for conversion in page.conversions)
+            self._previous_ids = frozenset([conversion.id for conversion in page.conversions])
 
 
 def _broken(what: str) -> InvalidResponseError:

@@ -132,13 +132,6 @@ def read_conversion(answer: Answer, lead: ConversionRequest) -> LeadConversion:
 class _Item(msgspec.Struct):
     data: msgspec.Raw
 
-    @property
-    def conversion(self) -> LeadConversion:
-        conversion = _decode_conversion(self.data)
-        # A copy, or each kept record would keep its whole page.
-        msgspec.structs.force_setattr(conversion, "raw", bytes(self.data))
-        return conversion
-
 
 class _Links(msgspec.Struct):
     next_page: Any = None
@@ -166,11 +159,18 @@ _decode_conversion = msgspec.json.Decoder(LeadConversion).decode
 
 def _decode_page(body: bytes) -> _Listing:
     envelope = _decode_envelope(body)
-    return _Listing([item.conversion for item in envelope.items], envelope.meta)
+    return _Listing([_conversion(item.data) for item in envelope.items], envelope.meta)
 
 
 def _decode_single(body: bytes) -> LeadConversion:
-    return _decode_item(body).conversion
+    return _conversion(_decode_item(body).data)
+
+
+def _conversion(data: msgspec.Raw) -> LeadConversion:
+    raw = bytes(data)  # a copy, or each kept record would keep its whole page
+    conversion = _decode_conversion(raw)
+    msgspec.structs.force_setattr(conversion, "raw", raw)
+    return conversion
 
 
 def _read(method: str, answer: Answer, decode: Callable[[bytes], _T]) -> _T:

@@ -67,15 +67,15 @@ class Watched:
         }
 
     def run(self, script: str, **environment: str) -> dict:
-        return json.loads(shell(script, self._folder, **self._environment, **environment))
+        return json.loads(shell(script, self._folder, **self._environment, **environment) or "{}")
 
     def asset(self) -> str | None:
         found = self.run(PAGE.block("bash", "uri_pattern"))["assets"]
         return next((str(row["id"]) for row in found if row["uri"] == asset_uri("leadconv_default")), None)
 
     def mark(self) -> int | None:
-        answer = self.run(PAGE.block("bash", 'lead_conversions"\n'), ASSET=str(self.asset()))
-        return answer["value"]["mark"] if "value" in answer else None
+        value = self.run(PAGE.block("bash", "json.tool"), ASSET=str(self.asset())).get("value")
+        return value["mark"] if isinstance(value, dict) else value
 
     def set_mark(self, conversion_id: int) -> None:
         self.run(PAGE.block("bash", "-X PUT").replace("650781", str(conversion_id)), ASSET=str(self.asset()))
@@ -117,6 +117,7 @@ def test_reading_and_setting_the_mark(tmp_path: Path):
             watched.pause(True)
             airflow.wait_for(nobody_asks)
             watched.set_mark(newest[3])
+            assert watched.mark() == newest[3]
             watched.pause(False)
             airflow.wait_for(lambda: watched.handled() == sorted(newest[:3]))
             airflow.wait_for(lambda: watched.mark() == newest[0])

@@ -17,22 +17,25 @@ from airflow_provider_leadconv.sandbox.ratelimits import FixedWindow, SlidingWin
 from docs.snippets import Page, shell
 
 PAGE = Page("docs/pacing.md")
-FIGURES = re.findall(r"^ +(\d+) +(\d.*)$", AdaptivePacer.__doc__ or "", re.MULTILINE)
+LIMITS = (TokenBucket, FixedWindow, SlidingWindow)
 
 
-@pytest.mark.parametrize(("processes", "figures"), FIGURES)
-def test_the_figures(processes: str, figures: str):
+@pytest.mark.parametrize("row", PAGE.table("processes"), ids=lambda row: row[0])
+def test_the_figures(row: list[str]):
     """Three seeds come near the mean of 32."""
-    numbers = [float(number) for number in re.findall(r"[\d.]+", figures)]
-    a_limit = len(numbers) // 3  # requests served, share refused, and fairness if there are several
-    for limit, start in zip((TokenBucket, FixedWindow, SlidingWindow), range(0, 9, a_limit), strict=False):
+    processes, *figures = [float(cell.removesuffix("%")) for cell in row]
+    for limit, served, refused in zip(LIMITS, figures[:3], figures[3:], strict=True):
         runs = [simulate(limit(10.0), int(processes), seed=seed) for seed in range(3)]
-        assert mean(run.goodput() for run in runs) == pytest.approx(numbers[start], abs=0.3)
-        assert 100 * mean(run.rejected() for run in runs) == pytest.approx(numbers[start + 1], abs=2.0)
+        assert mean(run.goodput() for run in runs) == pytest.approx(served, abs=0.3)
+        assert 100 * mean(run.rejected() for run in runs) == pytest.approx(refused, abs=2.0)
 
 
-def test_there_are_figures():
-    assert [processes for processes, _ in FIGURES] == ["1", "2", "4", "8", "16"]
+def test_they_are_those_of_the_docstring():
+    told = re.findall(r"^ +(\d+) +(\d.*)$", AdaptivePacer.__doc__ or "", re.MULTILINE)
+    pairs = {processes: re.findall(r"([\d.]+) +([\d.]+ %)", figures) for processes, figures in told}
+    shown = {row[0]: list(zip(row[1:4], row[4:], strict=True)) for row in PAGE.table("processes")}
+    assert shown == pairs
+    assert list(shown) == ["1", "2", "4", "8", "16"]
 
 
 def test_a_share(monkeypatch: pytest.MonkeyPatch):

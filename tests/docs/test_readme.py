@@ -12,14 +12,16 @@ import tomllib
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from airflow_harness import run_dag
-from capabilities import needs_airflow_sdk
+from capabilities import needs_airflow_sdk, needs_asset_watchers
 
 from airflow_provider_leadconv import metrics
 from airflow_provider_leadconv.connection_form import EXTRA_FIELDS
 from airflow_provider_leadconv.hooks.leadconv import LeadConversionHook
+from airflow_provider_leadconv.jobs.news import payload
 from airflow_provider_leadconv.sandbox import Sandbox
 from docs.snippets import REPO, Page, shell
 
@@ -117,6 +119,15 @@ def test_waiting(sandbox: Sandbox, tmp_path: Path):
     runs = run_dag(PAGE.dag(PAGE.block("python", "LeadConversionSensor"), tmp_path), conf={"lead_id": made["lead_id"]})
     assert runs["wait"].value["id"] == made["id"], runs
     assert str(made["individual_id"] or made["organization_id"]) in runs["greet"].value
+
+
+@needs_asset_watchers
+def test_starting_a_dag_on_conversions(sandbox: Sandbox, tmp_path: Path):
+    names = PAGE.run(PAGE.block("python", "lead_conversions_asset"), tmp_path)
+    event = SimpleNamespace(extra={"payload": payload(list(LeadConversionHook().list_conversions())[::-1])})
+    deals = names["dag"].task_dict["deals"].python_callable
+    expected = [row["deal_id"] for row in reversed(sandbox.conversions) if row["deal_id"]]
+    assert deals(triggering_asset_events={names["conversions"]: [event]}) == expected
 
 
 @needs_airflow_sdk

@@ -48,6 +48,7 @@ def server_settings(port: int) -> dict[str, str]:
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__WORKERS": "1",  # of several, those that answer late are killed, as on a busy machine
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": str(REQUEST_TIMEOUT),
     }
 
