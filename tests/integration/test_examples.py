@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import psycopg2
 import pytest
-from capabilities import needs_approval, needs_asset_watchers, needs_running_airflow
+from capabilities import NEEDED_BY_EXAMPLES, needs_approval, needs_asset_watchers, needs_running_airflow
 from integration.standalone import EXAMPLE_DAGS, Standalone
 from integration.webhook import Webhook
 from jobs.folders import ids, manifest
@@ -94,6 +94,9 @@ def office(tmp_path_factory: pytest.TempPathFactory, postgres_port: int) -> Iter
     for made in (dags, files, lineage):
         made.mkdir()
     for example in EXAMPLE_DAGS.glob("*.py"):
+        # The DAG processor of Airflow 3.0 ends at an import that is made for later versions.
+        if example.stem in NEEDED_BY_EXAMPLES and not NEEDED_BY_EXAMPLES[example.stem].is_there:
+            continue
         (dags / example.name).write_text(example.read_text().replace("/data/sell", str(files)))
     postgres = {"host": "127.0.0.1", "port": postgres_port}
     with Webhook() as webhook, Sandbox(leads=60, conversions=250, rate=10) as sandbox:
@@ -166,6 +169,20 @@ def test_bulk_approval(office: Office, tmp_path: Path, answer: str, converted: i
     office.finish(run, **({} if converted else {"convert": "skipped"}))
     assert sum(office.sandbox.conversion_counts.get(lead, 0) for lead in leads) == converted
     assert all(office.sandbox.conversion_counts.get(lead, 0) <= 1 for lead in leads)
+
+
+def test_bulk_mapped(office: Office, tmp_path: Path):
+    leads = office.sandbox.leads[:7]
+    (tmp_path / "leads.csv").write_text("lead_id\n" + "\n".join(map(str, leads)))
+    conf = {"leads_path": str(tmp_path / "leads.csv"), "folder": str(tmp_path), "chunk_size": 3}
+    run = office.start("leadconv_bulk_mapped", conf)
+    office.finish(run)
+    assert [office.sandbox.conversion_counts.get(lead) for lead in leads] == [1] * len(leads)
+    total = office.airflow.returned(run, "total")
+    assert (total["chunks"], total["leads"], total["converted"]) == (3, 7, 7)
+    (results,) = (tmp_path / "results").iterdir()
+    found = [row["lead_id"] for chunk in sorted(results.iterdir()) for row in lines(chunk)]
+    assert found == leads
 
 
 def test_export_daily_incremental(office: Office):
@@ -253,7 +270,8 @@ def test_every_example_is_run():
     assert {f"leadconv_{name}" for name in tested} >= {path.stem for path in EXAMPLE_DAGS.glob("*.py")}
 
 
-DEPRECATION = re.compile(r"\b(?:Deprecation|Future|ProviderDeprecation|RemovedInAirflow\d)Warning\b")
+DEPRECATION = re.compile(r"(Deprecation|Future|RemovedInAirflow\d)Warning\b")
+OF_US = re.compile(r"/airflow_provider_leadconv/|/dags/leadconv_|RemovedInAirflow|AirflowProviderDeprecation")
 
 
 def test_no_process_warns_of_what_we_use(office: Office):
@@ -261,4 +279,4 @@ def test_no_process_warns_of_what_we_use(office: Office):
     logs = [office.airflow.console, *(office.airflow.home / "logs").rglob("*.log")]
     said = [line for log in logs for line in log.read_text(errors="replace").splitlines()]
     assert len(logs) > 10
-    assert [line for line in said if DEPRECATION.search(line)] == []
+    assert [line for line in said if DEPRECATION.search(line) and OF_US.search(line)] == []
