@@ -30,7 +30,7 @@ test-matrix: $(STAMP)
 
 # The web UI in Chromium; with new pictures for the docs: make test-ui SCREENSHOTS=docs/images
 test-ui: $(STAMP)
-	SCREENSHOTS='$(SCREENSHOTS)' $(BIN)/pytest -m ui
+	SCREENSHOTS='$(SCREENSHOTS)' $(BIN)/pytest tests/ui
 
 # CeleryExecutor with two workers; needs Debian's packages postgresql and redis-server, and Linux.
 test-cluster: $(STAMP)

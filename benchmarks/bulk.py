@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.account_server import AccountServer
 from benchmarks.accounts import AccountSettings, Traffic
 from benchmarks.machine import watched
-from benchmarks.posting import CONTESTANTS, POOL, Target
+from benchmarks.posting import CONTESTANTS, Target
 from benchmarks.results import Measured
 from benchmarks.showing import COLOURS, by_case, machine_line, markdown, save, spread
 from benchmarks.standby import Contestant
@@ -24,7 +24,6 @@ LATENCIES = (0.05, 0.2, 1.0)
 LOST = 0.2
 NO_LIMIT = "no limit"
 SENDERS = ("ours", "requests loop", "HttpOperator", "thread pool")
-AT_LENGTH = "ours, concurrency=16"
 STEADY = "leads_per_s_in_second_half"
 BEFORE = 400
 
@@ -50,8 +49,7 @@ def _cases(senders: Sequence[str]) -> Iterator[tuple[str, AccountSettings, Seque
     for limit in LIMITS:
         for latency in LATENCIES:
             settings = AccountSettings(limit=limit, rate=RATE, latency=latency, conversions=BEFORE)
-            more = (AT_LENGTH,) if latency * RATE > POOL else ()
-            yield case_name(limit, latency), settings, (*senders, *more)
+            yield case_name(limit, latency), settings, senders
     settings = AccountSettings(limit=LIMITS[0], rate=RATE, latency=LATENCIES[0], lost=LOST, conversions=BEFORE)
     yield lost_case_name(), settings, senders
 
@@ -167,7 +165,7 @@ def summary(rows: Sequence[Measured]) -> str:
 
 def _race_tables(found: Found) -> Iterator[str]:
     cases = [case_name(limit, latency) for limit in LIMITS for latency in LATENCIES]
-    header = [f"{RATE} requests/s allowed, latency", "ours", AT_LENGTH, *SENDERS[1:]]
+    header = [f"{RATE} requests/s allowed, latency", *SENDERS]
 
     def lines(cell: Callable[[dict[str, list[float]]], str]) -> Iterator[list[str]]:
         for case in cases:
@@ -175,8 +173,7 @@ def _race_tables(found: Found) -> Iterator[str]:
 
     yield (
         "Conversions accepted from the arrival of the first POST to that of the last, as a share of the limit; in "
-        f"brackets without the first {RAMP:g} s, in which ours speeds up. With {POOL} requests in flight, a latency of "
-        f"a second allows no more than {POOL}/s."
+        f"brackets without the first {RAMP:g} s, in which ours speeds up."
     )
     yield markdown(
         header,
@@ -227,18 +224,17 @@ def plot(rows: Sequence[Measured], folder: Path) -> None:
 
     found = by_case(rows)
     cases = [case_name(limit, latency) for limit in LIMITS for latency in LATENCIES]
-    names = ("ours", AT_LENGTH, *SENDERS[1:])
     figure, axes = plt.subplots(2, 1, figsize=(9, 6), sharex=True)
     for axis, name_of_figure in zip(axes, ("share_of_limit", "rejected_share"), strict=True):
-        for number, name in enumerate(names):
+        for number, name in enumerate(SENDERS):
             places = [place for place, case in enumerate(cases) if (case, name) in found]
             heights = [100 * found[cases[place], name][name_of_figure][0] for place in places]
-            at = [place + (number - 2) * 0.17 for place in places]
-            axis.bar(at, heights, width=0.16, label=name, color=COLOURS[name])
+            at = [place + (number - 1.5) * 0.2 for place in places]
+            axis.bar(at, heights, width=0.18, label=name, color=COLOURS[name])
     axes[0].axhline(100, color="black", linewidth=0.8)
     axes[0].set_ylabel("conversions, % of the limit")
     axes[1].set_ylabel("POSTs rejected, %")
     axes[1].set_xticks(range(len(cases)), [case.replace(", ", "\n") for case in cases])
-    axes[0].legend(ncols=len(names), fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    axes[0].legend(ncols=len(SENDERS), fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0))
     save(figure, folder, "bench-bulk")
     plt.close(figure)

@@ -61,7 +61,7 @@ print(imported, imported + cpu_ms(lambda: runpy.run_path(path)))
 """
 
 
-def measure(repetitions: int) -> Iterator[Measured]:
+def measure(repetitions: int = REPETITIONS) -> Iterator[Measured]:
     """The contestants take turns, so that what else the machine does meets all of them."""
     values: dict[str, list[tuple[float, float]]] = {name: [] for name in OPERATORS}
     with tempfile.TemporaryDirectory() as folder:

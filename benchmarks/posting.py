@@ -13,13 +13,12 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 Convert = Callable[[Sequence[int]], object]
 
-POOL = 8
+POOL = 16
 """Requests in flight of the thread pool, and of ours by default."""
 
 
@@ -40,7 +39,7 @@ class Target(NamedTuple):
         return f"{self.base_url}/v2/lead_conversions"
 
 
-def ours(target: Target, *, concurrency: int = POOL) -> Convert:
+def ours(target: Target) -> Convert:
     """Our operator, with a file of results, as a task runs it."""
     from airflow_provider_leadconv.jobs import bulk_run, results  # noqa: F401  # not to be timed
     from airflow_provider_leadconv.operators.bulk import LeadConversionBulkOperator
@@ -56,7 +55,6 @@ def ours(target: Target, *, concurrency: int = POOL) -> Convert:
                 leads=leads,
                 results_path=f"{folder}/results.jsonl",
                 max_failures=None,
-                concurrency=concurrency,
             ).execute({})
 
     return convert
@@ -156,7 +154,6 @@ def bare_socket(target: Target) -> Convert:
 
 CONTESTANTS: dict[str, Callable[[Target], Convert]] = {
     "ours": ours,
-    "ours, concurrency=16": partial(ours, concurrency=16),
     "requests loop": requests_loop,
     "HttpOperator": http_operator,
     "thread pool": thread_pool,

@@ -166,8 +166,8 @@ class Server:
 
     def __init__(self, api: Api, *, latency: float = 0.0, limit: RateLimit | None = None) -> None:
         context = multiprocessing.get_context("spawn")
-        self._pipe, far = context.Pipe()
-        self._process = context.Process(target=_serve, args=(far, api, latency, limit), daemon=True)
+        self._pipe, self._far = context.Pipe()
+        self._process = context.Process(target=_serve, args=(self._far, api, latency, limit), daemon=True)
 
     @property
     def cpu_s(self) -> float:
@@ -189,6 +189,7 @@ class Server:
 
     def __enter__(self) -> Self:
         self._process.start()
+        self._far.close()  # so that a server that dies is noticed, and not waited for
         self.base_url: str = self._pipe.recv()
         return self
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 COLOURS = {
     "ours": "#1b7f5c",
-    "ours, concurrency=16": "#7cc4a8",
     "requests loop": "#9a9a9a",
     "HttpOperator": "#d9822b",
     "thread pool": "#5b7db1",

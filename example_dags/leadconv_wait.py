@@ -17,7 +17,7 @@ with DAG(
     dag_id="leadconv_wait",
     schedule=None,
     doc_md=__doc__,
-    params={"leads": Param(type="array", items={"type": "integer"}, minItems=1, description="Ids of the leads.")},
+    params={"leads": Param(type="array", minItems=1, description="Ids of the leads, one a line.")},
 ):
     wait = LeadConversionSensor(
         task_id="wait",

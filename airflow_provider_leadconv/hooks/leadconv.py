@@ -129,7 +129,7 @@ class LeadConversionHook(BaseHook):
         return convert_lead(self.get_conn(), lead)
 
     def convert_leads(
-        self, leads: Iterable[int | str | Mapping[str, Any] | ConversionRequest], *, concurrency: int = 8
+        self, leads: Iterable[int | str | Mapping[str, Any] | ConversionRequest], *, concurrency: int = 16
     ) -> Iterator[ConversionOutcome]:
         """Convert leads, each once; the engine of ``LeadConversionBulkOperator`` for Python tasks.
 
@@ -138,7 +138,7 @@ class LeadConversionHook(BaseHook):
 
         :param leads: ids, mappings with ``lead_id`` and maybe ``owner_id`` and ``create_deal``, or requests. They are
             all read and checked before the first is converted.
-        :param concurrency: requests in flight.
+        :param concurrency: requests in flight, as of the operator.
         :raises InvalidRequestError: listing the first bad leads.
         :raises DuplicateConversionError: in the end, if a lead was converted twice.
         :raises LeadConversionError: before the first outcome, if the API cannot be asked; after the last one, if the

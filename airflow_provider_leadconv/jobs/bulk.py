@@ -55,7 +55,7 @@ class BulkConversion:
         client: LeadConversionsClient,
         leads: Iterable[ConversionRequest],
         *,
-        concurrency: int = 8,
+        concurrency: int = 16,
         before: Before | None = None,
         workers: Workers | None = None,
     ) -> None:

@@ -73,7 +73,7 @@ class BulkRun:
         leads: Sequence[ConversionRequest],
         results: Results | None = None,
         *,
-        concurrency: int = 8,
+        concurrency: int = 16,
         may_follow_killed_run: bool = False,
         workers: Workers | None = None,
     ) -> None:

@@ -54,7 +54,8 @@ class LeadConversionBulkOperator(BaseOperator):
     :param max_failures: how many leads may end as ``failed`` or ``unknown`` before the task fails: a number if an int,
         a share if a float from 0 to 1, any number if ``None``.
     :param fail_fast: stop when there are more failures than ``max_failures``, instead of going on to the last lead.
-    :param concurrency: requests in flight, 1 to 64. The rate is a matter of the connection.
+    :param concurrency: requests in flight, 1 to 64. The rate is a matter of the connection; 16 are enough for 10 a
+        second as long as an answer takes no more than 1.6 s.
     :param results_path: file for the results, a line of JSON for each lead in input order. Put ``{{ run_id }}`` into
         it, and ``{{ ti.map_index }}`` if the task is mapped. (templated)
     :param limit: take only so many leads. (templated)
@@ -90,7 +91,7 @@ class LeadConversionBulkOperator(BaseOperator):
         on_existing: Literal["skip", "fail"] = "skip",
         max_failures: float | None = 0,
         fail_fast: bool = False,
-        concurrency: int = 8,
+        concurrency: int = 16,
         results_path: str | None = None,
         limit: int | str | None = None,
         dry_run: bool = False,

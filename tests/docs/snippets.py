@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG
 
@@ -54,6 +56,22 @@ class Page:
         dag = self.run(code, folder)["dag"]
         assert isinstance(dag, DAG)
         return dag
+
+
+class TriggeringEvents:
+    """The events of an asset as a task gets them. No dict: assets of Airflow 3.0 have no hash.
+
+    :param asset: what the DAG is scheduled by.
+    :param payloads: of the events.
+    """
+
+    def __init__(self, asset: Any, *payloads: dict[str, Any]) -> None:
+        self._asset = asset
+        self._events = [SimpleNamespace(extra={"from_trigger": True, "payload": payload}) for payload in payloads]
+
+    def __getitem__(self, asset: Any) -> list[SimpleNamespace]:
+        assert asset == self._asset
+        return self._events
 
 
 def shell(script: str, folder: Path, **environment: str) -> str:

@@ -4,7 +4,6 @@ import asyncio
 import json
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from integration.standalone import Standalone
 
 from airflow_provider_leadconv.assets import asset_uri, lead_conversions_asset
 from airflow_provider_leadconv.sandbox import Sandbox
-from docs.snippets import Page, shell
+from docs.snippets import Page, TriggeringEvents, shell
 
 PAGE = Page("docs/guides/events.md")
 RUNS = "/api/v2/dags/on_conversions/dagRuns"
@@ -42,9 +41,8 @@ def test_a_dag_that_conversions_start(sandbox: Sandbox, tmp_path: Path):
     asset = names["conversions"]
     payload = asyncio.run(next_event(asset.watchers[0].trigger, sandbox))
     assert all(f"`{key}`" in PAGE.text for key in payload)
-    event = SimpleNamespace(extra={"from_trigger": True, "payload": payload})
     handle = names["dag"].task_dict["handle"].python_callable
-    assert handle(triggering_asset_events={asset: [event, event]}) == [sandbox.conversions[0]["id"]]
+    assert handle(triggering_asset_events=TriggeringEvents(asset, payload, payload)) == [sandbox.conversions[0]["id"]]
 
 
 @needs_asset_watchers
@@ -67,15 +65,15 @@ class Watched:
         }
 
     def run(self, script: str, **environment: str) -> dict:
-        return json.loads(shell(script, self._folder, **self._environment, **environment))
+        return json.loads(shell(script, self._folder, **self._environment, **environment) or "{}")
 
     def asset(self) -> str | None:
         found = self.run(PAGE.block("bash", "uri_pattern"))["assets"]
         return next((str(row["id"]) for row in found if row["uri"] == asset_uri("leadconv_default")), None)
 
     def mark(self) -> int | None:
-        answer = self.run(PAGE.block("bash", "json.tool"), ASSET=str(self.asset()))
-        return answer["value"]["mark"] if "value" in answer else None
+        value = self.run(PAGE.block("bash", "json.tool"), ASSET=str(self.asset())).get("value")
+        return value["mark"] if isinstance(value, dict) else value
 
     def set_mark(self, conversion_id: int) -> None:
         self.run(PAGE.block("bash", "-X PUT").replace("650781", str(conversion_id)), ASSET=str(self.asset()))
@@ -117,6 +115,7 @@ def test_reading_and_setting_the_mark(tmp_path: Path):
             watched.pause(True)
             airflow.wait_for(nobody_asks)
             watched.set_mark(newest[3])
+            assert watched.mark() == newest[3]
             watched.pause(False)
             airflow.wait_for(lambda: watched.handled() == sorted(newest[:3]))
             airflow.wait_for(lambda: watched.mark() == newest[0])

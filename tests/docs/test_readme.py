@@ -12,7 +12,6 @@ import tomllib
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from airflow_harness import run_dag
@@ -23,7 +22,7 @@ from airflow_provider_leadconv.connection_form import EXTRA_FIELDS
 from airflow_provider_leadconv.hooks.leadconv import LeadConversionHook
 from airflow_provider_leadconv.jobs.news import payload
 from airflow_provider_leadconv.sandbox import Sandbox
-from docs.snippets import REPO, Page, shell
+from docs.snippets import REPO, Page, TriggeringEvents, shell
 
 PAGE = Page("README.md")
 
@@ -124,10 +123,10 @@ def test_waiting(sandbox: Sandbox, tmp_path: Path):
 @needs_asset_watchers
 def test_starting_a_dag_on_conversions(sandbox: Sandbox, tmp_path: Path):
     names = PAGE.run(PAGE.block("python", "lead_conversions_asset"), tmp_path)
-    event = SimpleNamespace(extra={"payload": payload(list(LeadConversionHook().list_conversions())[::-1])})
+    events = TriggeringEvents(names["conversions"], payload(list(LeadConversionHook().list_conversions())[::-1]))
     deals = names["dag"].task_dict["deals"].python_callable
     expected = [row["deal_id"] for row in reversed(sandbox.conversions) if row["deal_id"]]
-    assert deals(triggering_asset_events={names["conversions"]: [event]}) == expected
+    assert deals(triggering_asset_events=events) == expected
 
 
 @needs_airflow_sdk

@@ -1,51 +1,38 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections import Counter
 from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
 from airflow.providers.common.compat.sdk import conf
 from capabilities import needs_airflow_sdk, needs_running_airflow
-from integration.standalone import EXAMPLE_DAGS, Standalone
+from integration.standalone import Standalone
 
 from airflow_provider_leadconv.operators.bulk import LeadConversionBulkOperator
 from airflow_provider_leadconv.sandbox import Sandbox
 from docs.snippets import Page
 
 PAGE = Page("docs/guides/scaling.md")
-LEADS = 25
-
-
-def results(folder: Path) -> list[list[int]]:
-    """The leads in the results of each chunk."""
-    files = sorted(folder.glob("results/*/*.jsonl"), key=lambda path: int(path.stem))
-    return [[json.loads(line)["lead_id"] for line in path.read_text().splitlines()] for path in files]
 
 
 @pytest.mark.airflow
 @needs_running_airflow
 def test_in_chunks(tmp_path: Path):
-    """The example and the snippet, which differ in little, on a file with every lead twice."""
     dags, folder = tmp_path / "dags", tmp_path / "data"
-    for path in (dags, folder):
-        path.mkdir()
-    shutil.copy(EXAMPLE_DAGS / "leadconv_bulk_mapped.py", dags)
+    for made in (dags, folder):
+        made.mkdir()
     code = PAGE.block("python", "split_leads").replace("chunk_size=1000", "chunk_size=5")
     (dags / "snippet.py").write_text(code.replace("/data/", f"{folder}/"))
-    with Sandbox(leads=2 * LEADS) as sandbox, Standalone(tmp_path / "airflow", sandbox.connection, dags) as airflow:
+    with Sandbox(leads=12) as sandbox, Standalone(tmp_path / "airflow", sandbox.connection, dags) as airflow:
         leads = sandbox.leads
-        batches = {"convert_in_chunks": leads[:LEADS], "leadconv_bulk_mapped": leads[LEADS:]}
-        for dag_id, batch in batches.items():
-            (folder / "leads.csv").write_text("\n".join(["lead_id", *map(str, batch), *map(str, batch)]))
-            place = folder if dag_id == "convert_in_chunks" else tmp_path / "example"
-            conf = {"leads_path": f"{folder}/leads.csv", "folder": str(place), "chunk_size": 5}
-            states = airflow.run_dag(dag_id, conf if place != folder else {})
-            assert set(states.values()) == {"success"}, airflow.console.read_text(errors="replace")[-4000:]
-            assert results(place) == [batch[start : start + 5] for start in range(0, LEADS, 5)]
-        assert Counter(sandbox.conversion_counts) == dict.fromkeys(leads, 1)
+        (folder / "leads.csv").write_text("\n".join(["lead_id", *map(str, leads)]))
+        states = airflow.run_dag("convert_in_chunks", {})
+        assert set(states.values()) == {"success"}, airflow.console.read_text(errors="replace")[-4000:]
+        assert sandbox.conversion_counts == dict.fromkeys(leads, 1)
+    results = sorted(folder.glob("results/*/*.jsonl"))
+    told = [[json.loads(line)["lead_id"] for line in path.read_text().splitlines()] for path in results]
+    assert told == [leads[:5], leads[5:10], leads[10:]]
 
 
 def test_what_a_look_costs(monkeypatch: pytest.MonkeyPatch):

@@ -172,17 +172,17 @@ def test_bulk_approval(office: Office, tmp_path: Path, answer: str, converted: i
 
 
 def test_bulk_mapped(office: Office, tmp_path: Path):
-    leads = office.sandbox.leads[:7]
-    (tmp_path / "leads.csv").write_text("lead_id\n" + "\n".join(map(str, leads)))
+    """A file with every lead twice; the two are far apart."""
+    leads = office.sandbox.leads[:10]
+    (tmp_path / "leads.csv").write_text("\n".join(["lead_id", *map(str, leads), *map(str, leads)]))
     conf = {"leads_path": str(tmp_path / "leads.csv"), "folder": str(tmp_path), "chunk_size": 3}
     run = office.start("leadconv_bulk_mapped", conf)
     office.finish(run)
+    results = [lines(tmp_path / "results" / unquote(run.rpartition("/")[2]) / f"{chunk}.jsonl") for chunk in range(4)]
+    assert [[row["lead_id"] for row in rows] for rows in results] == [leads[:3], leads[3:6], leads[6:9], leads[9:]]
     assert [office.sandbox.conversion_counts.get(lead) for lead in leads] == [1] * len(leads)
-    total = office.airflow.returned(run, "total")
-    assert (total["chunks"], total["leads"], total["converted"]) == (3, 7, 7)
-    (results,) = (tmp_path / "results").iterdir()
-    found = [row["lead_id"] for chunk in sorted(results.iterdir()) for row in lines(chunk)]
-    assert found == leads
+    told = office.airflow.returned(run, "total")
+    assert (told["chunks"], told["leads"], told["converted"]) == (4, 10, 10)
 
 
 def test_export_daily_incremental(office: Office):

@@ -132,7 +132,7 @@ class AirflowUI:
 
     def _value(self, key: str) -> str:
         rows = [row.text for row in self._browser.all("tr", within=self._grid()) if row.text.split()[:1] == [key]]
-        return "".join(rows).removeprefix(key)
+        return "".join(row for row in rows if row.endswith(("}", "Copy")))  # what is read from the server comes later
 
     def _ended(self) -> dict[str, str]:
         rows = [row.find_elements("css selector", "td") for row in self._browser.all("tbody tr")]

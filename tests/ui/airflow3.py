@@ -116,11 +116,16 @@ class AirflowUI:
         if run != self._browser.url:
             self._browser.click(f"a[href$='{urlsplit(run).path}']")
         self._browser.click("td a", task_id)
+        self._task_id = task_id
 
     def links(self) -> dict[str, WebElement]:
         """The extra links of the open task, by their names."""
         self._browser.click("a", "Details")
         self._browser.find("h2", "Extra Links")
+        self._browser.wait(
+            lambda: [cell for cell in self._browser.all("td") if cell.text.split()[:1] == [self._task_id]],
+            "the details",
+        )
         return {link.text: link for link in self._browser.all("a[target=_blank]")}
 
     def xcom(self, key: str) -> str:
