@@ -2,8 +2,8 @@
 
 Trigger it with a file of leads (CSV, JSONL or Parquet) and the folder for the results, which may both be local or in an
 object store: ``{"leads_path": "s3://my_conn@bucket/leads.csv", "folder": "s3://my_conn@bucket/sell"}``. The request for
-approval is under *Required actions*. It uses the connection ``leadconv_default`` and needs Airflow 3.1 and
-``apache-airflow-providers-standard``.
+approval is under *Required actions*. It uses the connection ``leadconv_default`` and needs
+``apache-airflow-providers-standard`` and Airflow 3.1: the DAG processor of 3.0 stops at this file.
 """
 
 from __future__ import annotations

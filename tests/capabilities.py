@@ -94,3 +94,6 @@ CAPABILITIES = (
     needs_retry_policy,
     needs_form_without_hook,
 )
+
+NEEDED_BY_EXAMPLES = {"leadconv_bulk_approval": needs_approval, "leadconv_on_conversions": needs_asset_watchers}
+"""Example DAG -> what it cannot do without."""

@@ -30,8 +30,14 @@ os.environ |= {
 }
 
 
+_CONNECTIONS = "Using Connection\\.:DeprecationWarning"  # where it reads them from the environment
 WARNS_OF_ITSELF = {
-    (3, 0): ("Using Connection.get_connection_from_secrets from `airflow.models`:DeprecationWarning",),  # in BaseHook
+    (3, 0): (_CONNECTIONS,),
+    (3, 1): (
+        _CONNECTIONS,
+        "The `airflow.operators.branch:FutureWarning",  # in common-compat
+        "The ``noload`` loader strategy:DeprecationWarning",  # of SQLAlchemy, in the models
+    ),
 }
 """What a version of Airflow says of its own code. All else that is deprecated is an error, whoever says so."""
 

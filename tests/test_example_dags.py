@@ -8,17 +8,25 @@ import sys
 from pathlib import Path
 
 import pytest
-from capabilities import needs_approval, needs_asset_watchers
+from capabilities import NEEDED_BY_EXAMPLES
 
-NEEDS = {"leadconv_bulk_approval": [needs_approval.mark], "leadconv_on_conversions": [needs_asset_watchers.mark]}
 EXAMPLES = [
-    pytest.param(path, marks=NEEDS.get(path.stem, []), id=path.stem)
+    pytest.param(
+        path, marks=[NEEDED_BY_EXAMPLES[path.stem].mark] if path.stem in NEEDED_BY_EXAMPLES else [], id=path.stem
+    )
     for path in sorted((Path(__file__).parent.parent / "example_dags").glob("*.py"))
 ]
 LOADED = """
 import sys
+from datetime import datetime
 {imports}
-DAG("of_airflow_alone", schedule="@daily", start_date=__import__("datetime").datetime(2026, 1, 1))
+from airflow.providers.common.compat.sdk import BaseOperator, Param, task
+
+def nothing():
+    pass
+
+with DAG("of_airflow_alone", schedule="@daily", start_date=datetime(2026, 1, 1), params={{"a": Param(0)}}):
+    BaseOperator(task_id="a") >> task(nothing)()
 before = {{name.partition(".")[0] for name in sys.modules}} | sys.stdlib_module_names
 sys.addaudithook(lambda event, _: print("opened", event) if event.startswith("socket.") else None)
 exec(compile(open({path!r}).read(), {path!r}, "exec"), {{"__name__": "parsed"}})

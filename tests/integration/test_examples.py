@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import psycopg2
 import pytest
-from capabilities import needs_approval, needs_asset_watchers, needs_running_airflow
+from capabilities import NEEDED_BY_EXAMPLES, needs_approval, needs_asset_watchers, needs_running_airflow
 from integration.standalone import EXAMPLE_DAGS, Standalone
 from integration.webhook import Webhook
 from jobs.folders import ids, manifest
@@ -94,6 +94,9 @@ def office(tmp_path_factory: pytest.TempPathFactory, postgres_port: int) -> Iter
     for made in (dags, files, lineage):
         made.mkdir()
     for example in EXAMPLE_DAGS.glob("*.py"):
+        # The DAG processor of Airflow 3.0 ends at an import that is made for later versions.
+        if example.stem in NEEDED_BY_EXAMPLES and not NEEDED_BY_EXAMPLES[example.stem].is_there:
+            continue
         (dags / example.name).write_text(example.read_text().replace("/data/sell", str(files)))
     postgres = {"host": "127.0.0.1", "port": postgres_port}
     with Webhook() as webhook, Sandbox(leads=60, conversions=250, rate=10) as sandbox:
@@ -250,13 +253,18 @@ def test_wait(office: Office):
 
 @needs_asset_watchers
 def test_on_conversions(office: Office):
-    office.sandbox.clear_requests()
+    made: list[dict[str, Any]] = []
+    posted = office.webhook.posted
+
+    def is_watched() -> bool:
+        made.append(office.sandbox.add_conversion())
+        return posted != []
+
     office.airflow.unpause("leadconv_on_conversions")
-    office.airflow.wait_for(lambda: office.sandbox.requests != [])  # the triggerer watches from here on
-    made = [office.sandbox.add_conversion() for _ in range(3)]
-    office.airflow.wait_for(lambda: len(office.webhook.posted) >= len(made))
-    assert [deal for deal in made if deal not in office.webhook.posted] == []
-    assert len({deal["id"] for deal in office.webhook.posted}) == len(office.webhook.posted)
+    office.airflow.wait_for(is_watched)  # what was made before the first poll is not new
+    watched = [deal for deal in made if deal["id"] >= posted[0]["id"]]
+    office.airflow.wait_for(lambda: all(deal in posted for deal in watched))
+    assert len({deal["id"] for deal in posted}) == len(posted)
     runs = office.airflow.runs("leadconv_on_conversions")
     for run in runs:
         office.finish(run)
@@ -267,7 +275,8 @@ def test_every_example_is_run():
     assert {f"leadconv_{name}" for name in tested} >= {path.stem for path in EXAMPLE_DAGS.glob("*.py")}
 
 
-DEPRECATION = re.compile(r"\b(?:Deprecation|Future|ProviderDeprecation|RemovedInAirflow\d)Warning\b")
+DEPRECATION = re.compile(r"(Deprecation|Future|RemovedInAirflow\d)Warning\b")
+OF_US = re.compile(r"/airflow_provider_leadconv/|/dags/leadconv_|RemovedInAirflow|AirflowProviderDeprecation")
 
 
 def test_no_process_warns_of_what_we_use(office: Office):
@@ -275,4 +284,4 @@ def test_no_process_warns_of_what_we_use(office: Office):
     logs = [office.airflow.console, *(office.airflow.home / "logs").rglob("*.log")]
     said = [line for log in logs for line in log.read_text(errors="replace").splitlines()]
     assert len(logs) > 10
-    assert [line for line in said if DEPRECATION.search(line)] == []
+    assert [line for line in said if DEPRECATION.search(line) and OF_US.search(line)] == []

@@ -34,7 +34,8 @@ class Comms:
     async def asend(self, message: Any) -> Any:
         if isinstance(message, messages.TriggerStateChanges):
             for entry in message.events or ():
-                self.fired[entry.trigger_id] = time.monotonic(), entry.event.payload
+                number, event = entry if isinstance(entry, tuple) else (entry.trigger_id, entry.event)  # 3.1, later
+                self.fired[number] = time.monotonic(), event.payload
             return messages.TriggerStateSync(to_create=[], to_cancel=[])
         return None
 
