@@ -18,7 +18,7 @@ from statistics import median
 from benchmarks.results import Measured
 
 TASKS = 1000
-REPETITIONS = 5
+REPETITIONS = 3
 HTTP = "HttpOperator"
 OPERATORS = {
     HTTP: ("airflow.providers.http.operators.http", 'endpoint="v2/lead_conversions", data="{{ params.lead }}"'),

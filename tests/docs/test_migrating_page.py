@@ -31,7 +31,7 @@ def with_leads(code: str, leads: list[int]) -> str:
 
 
 @needs_airflow_sdk
-@pytest.mark.filterwarnings("default::DeprecationWarning")  # of the HTTP provider itself
+@pytest.mark.filterwarnings("default::FutureWarning", "default::DeprecationWarning")  # of the HTTP provider itself
 def test_before(careless: Sandbox, tmp_path: Path):
     leads = careless.leads
     dag = PAGE.dag(with_leads(PAGE.block("python", "HttpOperator"), leads), tmp_path)
