@@ -166,6 +166,8 @@ def plot(rows: Sequence[Measured], folder: Path) -> None:
     figure, axis = plt.subplots(figsize=(8, 4))
     for place, case in enumerate(cases):
         for number, name in enumerate(names):
+            if (case, name) not in found:
+                continue
             values = [value / 1000 for value in found[case, name]["rows_per_cpu_s"]]
             at = number + 0.28 * (place - (len(cases) - 1) / 2)
             error = [[mean(values) - min(values)], [max(values) - mean(values)]]

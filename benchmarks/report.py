@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -17,10 +16,9 @@ SECTIONS = ("export", "latency", "bulk", "workers", "waiting", "parsing")
 ``plot(rows, folder)`` if it shows itself, and ``summary(rows)`` if it has a table for the README."""
 
 
-def section(name: str) -> ModuleType | None:
-    """:return: the module of a section; None if there is none."""
-    module = f"benchmarks.{name}"
-    return import_module(module) if find_spec(module) else None
+def section(name: str) -> ModuleType:
+    """:return: the module of a section."""
+    return import_module(f"benchmarks.{name}")
 
 
 def render(results: Results, repo: Path) -> None:
@@ -31,7 +29,7 @@ def render(results: Results, repo: Path) -> None:
     summaries = []
     for name in SECTIONS:
         module, rows = section(name), results.of(name)
-        if module is None or not rows:
+        if not rows:
             continue
         _replace(page, name, getattr(module, "table", plain_table)(rows))
         if hasattr(module, "plot"):

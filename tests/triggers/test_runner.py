@@ -33,8 +33,7 @@ class Comms:
 
     async def asend(self, message: Any) -> Any:
         if isinstance(message, messages.TriggerStateChanges):
-            for entry in message.events or ():
-                number, event = entry if isinstance(entry, tuple) else (entry.trigger_id, entry.event)  # 3.1, later
+            for number, event, *_ in message.events or ():  # later versions add a field
                 self.fired[number] = time.monotonic(), event.payload
             return messages.TriggerStateSync(to_create=[], to_cancel=[])
         return None
