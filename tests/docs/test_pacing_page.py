@@ -31,7 +31,7 @@ def test_the_figures(row: list[str]):
 
 
 def test_they_are_those_of_the_docstring():
-    told = re.findall(r"^ +(\d+) +(\d.*)$", AdaptivePacer.__doc__ or "", re.MULTILINE)
+    told = re.findall(r"^ *(\d+) +(\d.*)$", AdaptivePacer.__doc__ or "", re.MULTILINE)
     pairs = {processes: re.findall(r"([\d.]+) +([\d.]+ %)", figures) for processes, figures in told}
     shown = {row[0]: list(zip(row[1:4], row[4:], strict=True)) for row in PAGE.table("processes")}
     assert shown == pairs
