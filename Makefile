@@ -18,11 +18,12 @@ BENCH_STAMP := $(BENCH)/.installed
 demo: $(STAMP)
 	@$(BIN)/python scripts/demo.py
 
+# Four at a time, however many cores: the tests mostly wait.
 test: lint
-	$(BIN)/pytest -m "not slow" --cov
+	$(BIN)/pytest -n 4 -m "not slow" --cov
 
 test-all: lint
-	$(BIN)/pytest --cov
+	$(BIN)/pytest -n 4 --cov
 
 # Every Airflow and Python we support, or one: make test-matrix AIRFLOW=2.11 PYTHON=3.11
 test-matrix: $(STAMP)

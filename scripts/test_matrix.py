@@ -26,6 +26,9 @@ PAIRS = (
 )
 """Each Airflow once, the newest with every Python."""
 
+DEFAULT = ["-n", "4", "-m", "not slow"]
+"""Arguments of pytest: as in `make test`."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -102,12 +105,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--airflow", default="", help="only this minor version")
     parser.add_argument("--python", default="", help="only this minor version; any, if an Airflow is named too")
-    parser.add_argument("pytest_arguments", nargs="*", help='after --; default: -m "not slow"')
+    parser.add_argument("pytest_arguments", nargs="*", help='after --; default: -n 4 -m "not slow"')
     asked = parser.parse_args()
     pairs = [pair for pair in PAIRS if asked.airflow in {"", pair[0]} and asked.python in {"", pair[1]}]
     if asked.airflow and asked.python:
         pairs = [(asked.airflow, asked.python)]
-    results = [run(*pair, asked.pytest_arguments or ["-m", "not slow"]) for pair in pairs]
+    results = [run(*pair, asked.pytest_arguments or DEFAULT) for pair in pairs]
     print("\n| Airflow | Python | result | seconds |\n|---|---|---|---|")
     for result in results:
         outcome = f"FAILED: {result.outcome}" if result.failed else result.outcome

@@ -97,7 +97,8 @@ def office(tmp_path_factory: pytest.TempPathFactory, postgres_port: int) -> Iter
         # The DAG processor of Airflow 3.0 ends at an import that is made for later versions.
         if example.stem in NEEDED_BY_EXAMPLES and not NEEDED_BY_EXAMPLES[example.stem].is_there:
             continue
-        (dags / example.name).write_text(example.read_text().replace("/data/sell", str(files)))
+        code = example.read_text().replace("/data/sell", str(files)).replace("poll_interval=30", "poll_interval=2")
+        (dags / example.name).write_text(code)
     postgres = {"host": "127.0.0.1", "port": postgres_port}
     with Webhook() as webhook, Sandbox(leads=60, conversions=250, rate=10) as sandbox:
         settings = {

@@ -5,18 +5,6 @@ import uuid
 import pytest
 
 
-@pytest.fixture(scope="session")
-def s3_endpoint():
-    """A stand-in for S3, on loopback."""
-    moto_server = pytest.importorskip("moto.server", reason="needs moto[s3,server]")
-    pytest.importorskip("s3fs", reason="needs s3fs")
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
 def bucket(s3_endpoint):
     """A new bucket, as a path of universal_pathlib."""

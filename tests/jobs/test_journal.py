@@ -16,9 +16,10 @@ from airflow_provider_leadconv.jobs.storage import ExportConflictError
 
 
 @pytest.fixture
-def store():
-    yield MemoryFileSystem()
-    MemoryFileSystem.store.clear()
+def store(monkeypatch):
+    monkeypatch.setattr(MemoryFileSystem, "store", {})  # or it would be that of all tests
+    monkeypatch.setattr(MemoryFileSystem, "pseudo_dirs", [""])
+    return MemoryFileSystem()
 
 
 def lines_after(journal):

@@ -10,7 +10,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from ui.browser import Browser
 
 PASSWORD_FILE = "standalone_admin_password.txt"
-STATE, TASK = 2, 4  # columns of the list of task instances
+STATE, TASK, RUN = 2, 4, 5  # columns of the list of task instances
 ENDED = {"success", "failed", "upstream_failed"}
 
 
@@ -24,6 +24,7 @@ class AirflowUI:
     def __init__(self, browser: Browser, url: str) -> None:
         self._browser = browser
         self._url = url
+        self._ended_runs: set[str] = set()
 
     def sign_in(self, home: Path) -> None:
         """As the administrator whom ``airflow standalone`` makes."""
@@ -101,7 +102,7 @@ class AirflowUI:
         self._browser.click("#trigger_form button[type=submit]")
         self._browser.click("a", "Browse")
         self._browser.click("a[href$='/taskinstance/list/']")
-        return self._browser.reload_until(self._ended, "the end of the run", 300)
+        return self._browser.reload_until(self._states_at_the_end, "the end of the run", 300)
 
     def open_task(self, task_id: str) -> None:
         """Open the page of a task of the run."""
@@ -110,7 +111,7 @@ class AirflowUI:
         (row,) = self._browser.wait(
             lambda: [row for row in self._browser.all("tr", within=self._grid()) if row.text == task_id], task_id
         )
-        self._browser.click("[data-testid=task-instance]", within=row)
+        self._browser.all("[data-testid=task-instance]", within=row)[-1].click()
 
     def links(self) -> dict[str, WebElement]:
         """The extra links of the open task, by their names."""
@@ -134,10 +135,16 @@ class AirflowUI:
         rows = [row.text for row in self._browser.all("tr", within=self._grid()) if row.text.split()[:1] == [key]]
         return "".join(row for row in rows if row.endswith(("}", "Copy")))  # what is read from the server comes later
 
-    def _ended(self) -> dict[str, str]:
-        rows = [row.find_elements("css selector", "td") for row in self._browser.all("tbody tr")]
-        states = {row[TASK].text.split()[0]: row[STATE].text for row in rows}
-        return states if states and set(states.values()) <= ENDED else {}
+    def _states_at_the_end(self) -> dict[str, str]:
+        rows = [
+            [cell.text for cell in row.find_elements("css selector", "td")] for row in self._browser.all("tbody tr")
+        ]
+        rows = [row for row in rows if row[RUN] not in self._ended_runs]
+        states = {row[TASK].split()[0]: row[STATE] for row in rows}
+        if not states or not set(states.values()) <= ENDED:
+            return {}
+        self._ended_runs |= {row[RUN] for row in rows}
+        return states
 
     def _rows(self) -> dict[str, WebElement]:
         return {_text(row, "label").rstrip(" *"): row for row in self._browser.all("#model_form tr")}

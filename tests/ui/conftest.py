@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +13,7 @@ from threading import Thread
 import pytest
 from capabilities import AIRFLOW
 from integration.standalone import Standalone
+from s3fs import S3FileSystem
 from ui.browser import CHROMEDRIVER, CHROMIUM, Browser
 
 from airflow_provider_leadconv.sandbox import Sandbox
@@ -61,9 +63,19 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def airflow(tmp_path: Path) -> Iterator[Standalone]:
-    """Without connections; its DAGs are paused, as they are in a new Airflow."""
+def bucket(s3_endpoint: str) -> S3FileSystem:
+    """An empty one by the name of ``sell``, as the file system it is in."""
+    store = S3FileSystem(endpoint_url=s3_endpoint, key="key", secret="secret", skip_instance_cache=True)
+    store.mkdir("sell")
+    return store
+
+
+@pytest.fixture
+def airflow(tmp_path: Path, s3_endpoint: str) -> Iterator[Standalone]:
+    """Without a connection to Sell, but with one to S3; its DAGs are paused, as they are in a new Airflow."""
+    aws = {"conn_type": "aws", "login": "key", "password": "secret", "extra": {"endpoint_url": s3_endpoint}}
     settings = {
+        "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(aws),
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
         "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 import pytest
+from capabilities import AIRFLOW
 
 from airflow_provider_leadconv.connection_form import EXTRA_FIELDS, HOOK_NAME, UI_FIELD_BEHAVIOUR
 
 pytestmark = [pytest.mark.airflow, pytest.mark.ui]
 
 NOTHING = ("", "", False)
+UPSTREAM_FAILED = "upstream failed" if AIRFLOW >= (3, 0) else "upstream_failed"
 LABELS, PLACEHOLDERS = UI_FIELD_BEHAVIOUR["relabeling"], UI_FIELD_BEHAVIOUR["placeholders"]
 
 
-def test_from_the_connection_to_the_result(ui, browser, sandbox, sell, picture, files):
+def test_from_the_connection_to_the_result(ui, browser, sandbox, sell, picture, files, bucket):
     host, _, port = sandbox.base_url.rpartition(":")
-    leads = sandbox.leads[:3]
+    *leads, another = sandbox.leads[:4]
 
     ui.start_connection("leadconv_default", HOOK_NAME)
     form = ui.form()
@@ -68,3 +71,16 @@ def test_from_the_connection_to_the_result(ui, browser, sandbox, sell, picture, 
     picture("xcom")
     shown = dict(re.findall(r'"(\w+)"\W+(\d+)', result))
     assert shown.items() >= {"leads": "3", "converted": "3", "failed": "0"}.items()
+
+    ui.start_run("leadconv_quickstart")
+    ui.fill_params({"leads": f"{another}\n404", "folder": "s3://aws_default@sell/july"})
+    assert ui.run() == {"convert": "failed", **dict.fromkeys(("wait", "export"), UPSTREAM_FAILED)}
+    assert sandbox.conversion_counts[another] == 1
+    ui.open_task("convert")
+    links = ui.links()
+    picture("links-of-a-failed-bulk")
+    assert set(links) == {"Open in Sell", "Open file"}
+    assert browser.follow(links["Open in Sell"]) == (f"{sell}/leads/404", "Sell shows /leads/404")
+    (results,) = bucket.find("sell/july/results")
+    console = f"https://s3.console.aws.amazon.com/s3/object/sell?prefix={quote(results.removeprefix('sell/'))}"
+    assert browser.follow(links["Open file"])[0] == console
