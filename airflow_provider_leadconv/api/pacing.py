@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 _START: Final = 1.0  # requests/s; one more with each request until the first rejection: 10/s within 3 s
+_START_SHARE: Final = 0.1  # of the maximum rate, where that is more
 _GROWTH: Final = 0.014  # requests/s, each second, right after a cut
 _QUIET: Final = 10.0  # seconds after a cut until the growth has doubled; it rises with the square of the time
 _CUT: Final = 0.83
@@ -63,7 +64,7 @@ class AdaptivePacer:
         self._floor = min(_FLOOR, max_rate)
         self._clock = clock
         self._lock = threading.Lock()
-        self._rate = min(_START, max_rate)
+        self._rate = min(max(_START, _START_SHARE * max_rate), max_rate)
         self._cut_at = float("-inf")  # so that the growth is at its fastest until the first rejection
         self._next_slot = float("-inf")
         self._promised: list[float] = []  # when those who wait will ask again, in order

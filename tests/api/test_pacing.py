@@ -163,6 +163,14 @@ def test_reaches_the_full_rate_in_four_seconds() -> None:
     assert run.goodput(4.0, 10.0) >= 9.8
 
 
+def test_a_rate_ten_times_as_high_takes_no_longer() -> None:
+    def make_pacer(clock: Callable[[], float]) -> AdaptivePacer:
+        return AdaptivePacer(100.0, clock=clock)
+
+    run = simulate(TokenBucket(1000.0), 1, make_pacer=make_pacer, workers=64, starts=[0.0], duration=10.0)
+    assert run.goodput(4.0, 10.0) >= 98.0
+
+
 @pytest.mark.parametrize("workers", [2, 8, 64])
 def test_waiting_threads_are_served_in_turn_and_do_not_all_wake(workers: int) -> None:
     run = simulate(TokenBucket(10.0), 1, workers=workers, service=(0.01, 0.1), duration=120.0)
@@ -235,7 +243,7 @@ def test_a_slot_nobody_came_for_goes_to_whoever_asks() -> None:
 
 def test_oversleeping_is_made_up_for_below_the_maximum() -> None:
     clock = Clock()
-    pacer = AdaptivePacer(100.0, clock=clock)
+    pacer = AdaptivePacer(10.0, clock=clock)
     pacer.ask()
     assert pacer.ask() == 1.0
     clock.now = 1.1
