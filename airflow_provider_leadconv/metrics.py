@@ -1,4 +1,4 @@
-"""Counters of what tasks did, through Airflow's own metrics (StatsD or OpenTelemetry, if they are on).
+"""Counters of what tasks and the triggerer did, through Airflow's metrics (StatsD or OpenTelemetry, if on).
 
 ============================ ===========================================================
 ``leadconv.requests``        requests sent, repetitions included
@@ -21,18 +21,22 @@ if TYPE_CHECKING:
 NAMES = ("requests", "throttled", "converted", "failed", "unknown", "exported_rows", "waits")
 
 
-def count(counters: Counters | None = None, **numbers: int) -> None:
+def count(**numbers: int) -> None:
     """Add to counters. Airflow drops it if metrics are off, and logs it if they cannot be sent.
 
-    :param counters: of a client.
     :param numbers: by name, without ``leadconv.``
     """
     from airflow.providers.common.compat.sdk import Stats
 
-    if counters is not None:
-        numbers |= {"requests": counters.requests, "throttled": counters.throttled}
     for name, number in numbers.items():
         if name not in NAMES:
             raise ValueError(f"{name} is no metric of ours")
         if number:
             Stats.incr(f"leadconv.{name}", number)
+
+
+def request_counters() -> Counters:
+    """:return: counters for a client, which tell each of its requests."""
+    from airflow_provider_leadconv.api.exchange import Counters
+
+    return Counters(lambda name: count(**{name: 1}))

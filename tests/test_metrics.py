@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections import Counter
 
 import pytest
-from airflow.providers.common.compat.sdk import Stats
+from airflow.providers.common.compat.sdk import AirflowFailException, Stats
 
 from airflow_provider_leadconv import metrics
+from airflow_provider_leadconv.api.wire import ListQuery
 from airflow_provider_leadconv.operators.bulk import LeadConversionBulkOperator
 from airflow_provider_leadconv.operators.export import LeadConversionExportOperator
 from airflow_provider_leadconv.sandbox import Sandbox
 from airflow_provider_leadconv.sensors.leadconv import LeadConversionSensor
+from airflow_provider_leadconv.triggers.clients import open_client
 
 
 @pytest.fixture
@@ -37,7 +41,25 @@ def test_an_export(sandbox: Sandbox, counted: Counter[str], tmp_path):
 
 def test_a_sensor(sandbox: Sandbox, counted: Counter[str]):
     LeadConversionSensor(task_id="wait", lead_id=sandbox.conversions[0]["lead_id"]).execute({})
-    assert counted["leadconv.waits"] == 1
+    assert counted == {"leadconv.waits": 1, "leadconv.requests": 1}
+
+
+def test_an_export_that_fails(sandbox: Sandbox, counted: Counter[str], monkeypatch, tmp_path):
+    wrong = {**sandbox.connection, "password": "wrong"}
+    monkeypatch.setenv("AIRFLOW_CONN_LEADCONV_DEFAULT", json.dumps(wrong))
+    with pytest.raises(AirflowFailException):
+        LeadConversionExportOperator(task_id="export", path=str(tmp_path / "a.jsonl")).execute({})
+    assert counted == {"leadconv.requests": len(sandbox.requests)}
+
+
+async def read_a_page() -> None:
+    async with await open_client("leadconv_default") as client:
+        await client.get_page(ListQuery())
+
+
+def test_the_triggerer(sandbox: Sandbox, counted: Counter[str]):
+    asyncio.run(read_a_page())
+    assert counted == {"leadconv.requests": 1}
 
 
 def test_names_are_documented():

@@ -40,6 +40,7 @@ class AsyncLeadConversionsClient:
     :param renew_token: reads the token again after a 401; ``None`` if it cannot change.
     :param transport: makes the attempts; default: over ``httpx``.
     :param user_agent: what names the caller to the API.
+    :param counters: count its requests; default: of its own.
     :param clock: seconds on a clock that never runs backwards.
     :param sleep: waits so many seconds.
     """
@@ -51,6 +52,7 @@ class AsyncLeadConversionsClient:
         renew_token: Callable[[], Awaitable[str]] | None = None,
         transport: AsyncTransport | None = None,
         user_agent: str = USER_AGENT,
+        counters: Counters | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
@@ -58,7 +60,7 @@ class AsyncLeadConversionsClient:
         self.sleep = sleep
         self._renew_token = renew_token
         self._transport = transport or HttpxTransport(config, user_agent)
-        self._exchange = Exchange(config, clock=clock)
+        self._exchange = Exchange(config, counters=counters, clock=clock)
 
     @property
     def counters(self) -> Counters:

@@ -39,6 +39,7 @@ class LeadConversionsClient:
     :param renew_token: reads the token again after a 401; ``None`` if it cannot change.
     :param transport: makes the attempts; default: over ``requests``.
     :param user_agent: what names the caller to the API.
+    :param counters: count its requests; default: of its own.
     :param clock: seconds on a clock that never runs backwards.
     :param sleep: waits so many seconds.
     """
@@ -50,6 +51,7 @@ class LeadConversionsClient:
         renew_token: Callable[[], str] | None = None,
         transport: Transport | None = None,
         user_agent: str = USER_AGENT,
+        counters: Counters | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -58,7 +60,7 @@ class LeadConversionsClient:
         self.sleep = sleep
         self._renew_token = renew_token
         self._transport = transport or RequestsTransport(config, user_agent)
-        self._exchange = Exchange(config, clock=clock)
+        self._exchange = Exchange(config, counters=counters, clock=clock)
 
     @property
     def counters(self) -> Counters:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -57,21 +57,36 @@ Result = Answer | NoAnswer | str | None
 Steps = Generator[Step, Result, T]
 
 
-class Counters(msgspec.Struct):
-    """What a client did so far.
+Count = Literal["requests", "throttled"]
 
-    :param requests: attempts sent.
-    :param throttled: attempts refused for too many requests.
+
+class Counters:
+    """What a client did so far. Threads may share it.
+
+    :param tell: is told the name of what is counted, each time.
     """
 
-    requests: int = 0
-    throttled: int = 0
+    def __init__(self, tell: Callable[[Count], None] | None = None) -> None:
+        self.requests = 0
+        """Attempts sent."""
+        self.throttled = 0
+        """Of these, refused for too many requests."""
+        self._tell = tell
+        self._lock = threading.Lock()
+
+    def add(self, name: Count) -> None:
+        """Count one more."""
+        with self._lock:
+            setattr(self, name, getattr(self, name) + 1)
+        if self._tell is not None:
+            self._tell(name)
 
 
 class Exchange:
     """The rules by which a client's requests are paced, repeated and given up. Threads may share it.
 
     :param config: limits and timeouts.
+    :param counters: count what is sent; default: of its own.
     :param clock: seconds on a clock that never runs backwards.
     :param jitter: random numbers from 0 to 1.
     """
@@ -80,16 +95,16 @@ class Exchange:
         self,
         config: ClientConfig,
         *,
+        counters: Counters | None = None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self.counters = Counters()
+        self.counters = counters or Counters()
         self._config = config
         self._token = config.token
         self._pacer = AdaptivePacer(config.requests_per_second, clock=clock)
         self._clock = clock
         self._jitter = jitter
-        self._lock = threading.Lock()
 
     def steps(self, request: Request, read: Callable[[Answer], T]) -> Steps[T]:
         """Drive one request to its end.
@@ -127,8 +142,7 @@ class Exchange:
                 yield Wait(wait)
 
     def _read(self, request: Request, result: Result, read: Callable[[Answer], T], token: str) -> T:
-        with self._lock:
-            self.counters.requests += 1
+        self.counters.add("requests")
         if not isinstance(result, Answer):
             assert isinstance(result, NoAnswer), "a transport answers Send with an Answer or a NoAnswer"  # noqa: S101
             raise failure(request.method, result)
@@ -156,8 +170,7 @@ class Exchange:
         # A 409 may be throttling, too; of a conversion it proves nothing, but going slower harms nobody.
         if isinstance(error, RateLimitedError) or error.status == 409:
             self._pacer.throttled(sent_at)
-            with self._lock:
-                self.counters.throttled += 1
+            self.counters.add("throttled")
 
     def _delay(self, error: LeadConversionError, attempts: int, elapsed: float) -> float | None:
         return retry_delay(

@@ -19,6 +19,7 @@ from airflow_provider_leadconv.api.records import ConversionRequest, as_id
 from airflow_provider_leadconv.api.wire import Filters, ListQuery
 from airflow_provider_leadconv.connection_form import CONN_TYPE, EXTRA_FIELDS, HOOK_NAME, UI_FIELD_BEHAVIOUR
 from airflow_provider_leadconv.hooks.connection import config_from_connection
+from airflow_provider_leadconv.metrics import request_counters
 
 if TYPE_CHECKING:
     from airflow_provider_leadconv.api.client import LeadConversionsClient
@@ -211,4 +212,5 @@ class LeadConversionHook(BaseHook):
             config,
             renew_token=lambda: self._read_config().token,
             user_agent=f"{USER_AGENT} Airflow/{airflow_version} Python/{platform.python_version()}",
+            counters=request_counters(),
         )

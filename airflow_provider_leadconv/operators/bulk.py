@@ -149,7 +149,7 @@ class LeadConversionBulkOperator(BaseOperator):
                     )
                 finally:
                     numbers = self._tell(run, context)
-                    count(client.counters, **{name: numbers[name] for name in ("converted", "failed", "unknown")})
+                    count(**{name: numbers[name] for name in ("converted", "failed", "unknown")})
         self._judge(run)
         return numbers
 

@@ -133,7 +133,7 @@ class LeadConversionExportOperator(BaseOperator):
             summary = export(self._selection())
         self._summary = summary
         self.log.info("Exported %d conversions to %s (%d bytes)", summary.rows, self.path, summary.bytes)
-        count(self.hook.get_conn().counters, exported_rows=summary.rows)
+        count(exported_rows=summary.rows)
         tell_links(context, file=file_url(self.path))
         return {"path": self.path, **msgspec.structs.asdict(summary)}
 

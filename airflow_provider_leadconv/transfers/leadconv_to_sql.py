@@ -121,7 +121,7 @@ class LeadConversionToSqlOperator(BaseOperator):
             with self.hook.get_conn() as client:
                 summary = export_to_table(client, Selection(query=query), table, incremental=self.incremental)
         self._rows = summary.rows
-        count(client.counters, exported_rows=summary.rows)
+        count(exported_rows=summary.rows)
         self.log.info("Wrote %d conversions to %s", summary.rows, self.table)
         return {"table": self.table, **msgspec.structs.asdict(summary)}
 

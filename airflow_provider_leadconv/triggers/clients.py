@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoun
 from airflow_provider_leadconv.api.errors import ConnectionConfigError, UnavailableError
 from airflow_provider_leadconv.api.messages import USER_AGENT
 from airflow_provider_leadconv.hooks.connection import config_from_connection
+from airflow_provider_leadconv.metrics import request_counters
 
 try:
     from airflow.sdk.exceptions import AirflowRuntimeError
@@ -54,4 +55,6 @@ def _new_client(config: ClientConfig, renew_token: Callable[[], Awaitable[str]])
     from airflow_provider_leadconv.api.async_client import AsyncLeadConversionsClient
 
     user_agent = f"{USER_AGENT} Airflow/{airflow_version} Python/{platform.python_version()}"
-    return AsyncLeadConversionsClient(config, renew_token=renew_token, user_agent=user_agent)
+    return AsyncLeadConversionsClient(
+        config, renew_token=renew_token, user_agent=user_agent, counters=request_counters()
+    )
