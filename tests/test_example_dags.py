@@ -20,13 +20,13 @@ LOADED = """
 import sys
 from datetime import datetime
 {imports}
-from airflow.providers.common.compat.sdk import BaseOperator, Param, task
+from airflow.providers.common.compat.sdk import Asset, BaseOperator, Param, task
 
 def nothing():
     pass
 
 with DAG("of_airflow_alone", schedule="@daily", start_date=datetime(2026, 1, 1), params={{"a": Param(0)}}):
-    BaseOperator(task_id="a") >> task(nothing)()
+    BaseOperator(task_id="a", outlets=[Asset("of://airflow/alone")]) >> task(nothing)()
 before = {{name.partition(".")[0] for name in sys.modules}} | sys.stdlib_module_names
 sys.addaudithook(lambda event, _: print("opened", event) if event.startswith("socket.") else None)
 exec(compile(open({path!r}).read(), {path!r}, "exec"), {{"__name__": "parsed"}})

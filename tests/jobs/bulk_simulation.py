@@ -232,7 +232,7 @@ class Server:
             answers.append(Answer(status=answer.status_code, headers=headers, body=bytes(answer.body)))
         self.world.resume(sender)
 
-    def client(self, *, settle_time=5.0, requests_per_second=1000.0):
+    def client(self, *, settle_time=5.0, requests_per_second=10.0):
         config = ClientConfig(
             token=TOKEN,
             base_url="http://127.0.0.1",
