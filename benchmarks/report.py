@@ -12,7 +12,7 @@ from benchmarks.results import Measured, Results
 from benchmarks.showing import markdown, spread
 
 SECTIONS = ("export", "latency", "bulk", "workers", "waiting", "parsing")
-"""Modules of ``benchmarks``, in the order in which they run and are shown. Each has ``measure()``; ``table(rows)`` and
+"""Modules of ``benchmarks``, in the order in which they are shown. Each has ``measure()``; ``table(rows)`` and
 ``plot(rows, folder)`` if it shows itself, and ``summary(rows)`` if it has a table for the README."""
 
 

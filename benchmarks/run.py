@@ -6,6 +6,8 @@ import argparse
 import os
 import platform
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +15,10 @@ from pathlib import Path
 import psutil
 
 from benchmarks.report import SECTIONS, render, section
-from benchmarks.results import load, save
+from benchmarks.results import Measured, load, save
+
+ROUNDS = (("export",), ("latency", "workers"), ("bulk",), ("waiting",), ("parsing",))
+"""The sections, one round after the other. Those of a round run side by side: they do little but wait."""
 
 REPO = Path(__file__).parent.parent
 RESULTS = Path(__file__).with_name("results.json")
@@ -49,13 +54,24 @@ def main() -> None:
     if unknown := set(wanted) - set(SECTIONS):
         parser.error(f"no section {', '.join(sorted(unknown))}")
     os.chdir(REPO)  # where the processes of contestants find the benchmarks
-    for name in () if arguments.report else wanted:
-        module, started = section(name), time.monotonic()
-        print(f"{name} ...", flush=True)
-        measured = list(module.measure())
-        save(load(RESULTS).with_section(name, measured, environment()), RESULTS)
-        print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
+    for together in () if arguments.report else ROUNDS:
+        _measure([name for name in together if name in wanted])
     render(load(RESULTS), REPO)
+
+
+def _measure(names: Sequence[str]) -> None:
+    """Measure sections side by side, and keep the figures."""
+    with ThreadPoolExecutor() as pool:
+        for name, measured in zip(names, pool.map(_measure_one, names), strict=True):
+            save(load(RESULTS).with_section(name, measured, environment()), RESULTS)
+
+
+def _measure_one(name: str) -> list[Measured]:
+    started = time.monotonic()
+    print(f"{name} ...", flush=True)
+    measured = list(section(name).measure())
+    print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
+    return measured
 
 
 if __name__ == "__main__":

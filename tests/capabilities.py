@@ -65,7 +65,9 @@ needs_airflow_sdk = Capability(
     "The examples on this page as they are (before: `from airflow import DAG`)", since=(3, 0), proof="airflow.sdk:DAG"
 )
 needs_running_airflow = Capability(
-    "Tested under a running scheduler and triggerer", since=(3, 0), proof="airflow.api_fastapi.app:create_app"
+    "All examples tested under a running scheduler and triggerer (before: the quickstart)",
+    since=(3, 0),
+    proof="airflow.api_fastapi.app:create_app",
 )
 needs_asset_watchers = Capability(
     "New conversions start a DAG (`AssetWatcher`)", since=(3, 0), proof="airflow.sdk:AssetWatcher"

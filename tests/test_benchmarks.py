@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.util import find_spec
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from benchmarks.account_server import AccountServer  # noqa: E402
 from benchmarks.accounts import LIMITS, AccountSettings  # noqa: E402
 from benchmarks.report import SECTIONS, plain_table, render  # noqa: E402
 from benchmarks.results import Measured, Results, load, save  # noqa: E402
+from benchmarks.run import ROUNDS  # noqa: E402
 
 # Airflow's HTTP provider is not among what the tests need; `make bench` installs it.
 with_http = find_spec("airflow.providers.http") is not None
@@ -170,3 +171,7 @@ def test_every_section_has_its_place_on_the_page() -> None:
     page = (Path(__file__).parent.parent / "docs" / "benchmarks.md").read_text()
     for name in (*SECTIONS, "environment"):
         assert page.count(f"<!-- {name}: begin -->") == page.count(f"<!-- {name}: end -->") == 1
+
+
+def test_every_section_is_measured_once() -> None:
+    assert sorted(chain.from_iterable(ROUNDS)) == sorted(SECTIONS)
