@@ -37,6 +37,7 @@ WARNS_OF_ITSELF = {
         _CONNECTIONS,
         "The `airflow.operators.branch:FutureWarning",  # in common-compat
         "The ``noload`` loader strategy:DeprecationWarning",  # of SQLAlchemy, in the models
+        "The anyio.abc.BlockingPortal alias:DeprecationWarning",  # in starlette
     ),
 }
 """What a version of Airflow says of its own code. All else that is deprecated is an error, whoever says so."""

@@ -62,11 +62,12 @@ def follow(folder: Path, port: str) -> None:
 
     run(PAGE.block("bash", "mkdir"))
     (folder / "tutorial" / "dags" / "convert_leads.py").write_text(PAGE.block("python", "DAG("))
-    first = run(PAGE.block("bash", "airflow dags test"))
+    test_dag = "exec 2>&1\n" + PAGE.block("bash", "airflow dags test")  # a terminal shows both, and 3.1 logs to both
+    first = run(test_dag)
     assert "0 of 8 leads are converted already" in first
     assert "8 leads: 8 converted" in first
     rows = [json.loads(line) for line in run(PAGE.block("bash", "results/")).splitlines()]
     assert [row["outcome"] for row in rows] == ["converted"] * 8
     assert run(PAGE.block("bash", "curl")) == PAGE.block("text", "[1,")
     assert len((folder / "tutorial" / "conversions.csv").read_text().splitlines()) == 1 + 200 + 8
-    assert "8 leads: 8 existing" in run(PAGE.block("bash", "airflow dags test"))
+    assert "8 leads: 8 existing" in run(test_dag)
