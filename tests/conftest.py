@@ -5,9 +5,11 @@ It has no database, except for Airflow 2, which cannot run a task without one.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -46,6 +48,10 @@ WARNS_OF_ITSELF = {
 def pytest_configure(config: pytest.Config) -> None:
     for message in WARNS_OF_ITSELF.get(AIRFLOW, ()):
         config.addinivalue_line("filterwarnings", f"ignore:{message}")
+    if AIRFLOW < (3, 0):  # its connection forms import this, which uses much that is deprecated
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module("flask_appbuilder")
 
 
 @pytest.fixture
