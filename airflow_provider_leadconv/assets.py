@@ -1,7 +1,7 @@
 """The lead conversions of a Sell account as an asset: ``leadconv://<account>/lead_conversions``.
 
-Every account of Sell is at the same host, so the URI names the account: by the ``account`` in the extra of the
-connection, which is the id of the connection unless it is set.
+All Sell accounts have the same API host, so the URI contains the account instead: the ``account`` in the extra of the
+connection, by default the connection id.
 """
 
 from __future__ import annotations
@@ -26,38 +26,48 @@ def lead_conversions_asset(
     account: str | None = None,
     poll_interval: float = 60.0,
     creator_id: int | None = None,
+    queue: str | None = None,
 ) -> Asset:
-    """Make the asset with a watcher, so that a DAG scheduled by it starts when leads are converted. Airflow 3.0+.
+    """Return the asset with a watcher that starts DAGs when leads are converted. Needs Airflow 3.0 or later.
 
     :param leadconv_conn_id: id of an Airflow connection of type ``leadconv``.
-    :param account: the ``account`` of that connection. Default: the id of the connection.
+    :param account: the ``account`` of that connection; default: the connection id.
     :param poll_interval: seconds between two polls.
-    :param creator_id: only conversions this user made, which makes an asset of its own.
+    :param creator_id: only conversions by this user; this is a separate asset.
+    :param queue: watch only in triggerers of this queue. Needs Airflow 3.4 or later, and the setting
+        ``[triggerer] queues_enabled``.
+    :raises ValueError: if ``queue`` is given to an earlier Airflow, which would ignore it.
     """
     from airflow.sdk import AssetWatcher
 
-    from airflow_provider_leadconv.triggers.events import LeadConversionEventTrigger
+    from airflow_provider_leadconv.triggers.asset_events import LeadConversionEventTrigger
 
     uri = asset_uri(account or leadconv_conn_id, creator_id)
     trigger = LeadConversionEventTrigger(
-        leadconv_conn_id=leadconv_conn_id, poll_interval=poll_interval, creator_id=creator_id, asset_name=uri
+        leadconv_conn_id=leadconv_conn_id,
+        poll_interval=poll_interval,
+        creator_id=creator_id,
+        asset_name=uri,
+        queue=queue,
     )
     return Asset(name=uri, uri=uri, watchers=[AssetWatcher(name=uri, trigger=trigger)])
 
 
 def asset_uri(account: str, creator_id: int | None = None) -> str:
-    """:return: the URI of an account's lead conversions, or of those that one user made."""
+    """Return the URI of an account's lead conversions, optionally only of those by one user."""
     return f"{SCHEME}://{account}{_PATH}" + (f"?creator_id={creator_id}" if creator_id is not None else "")
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
-    """Check a URI.
+    """Validate the URI of an asset. Airflow calls this for the scheme ``leadconv``.
 
+    :param uri: the parsed URI.
+    :return: the URI, unchanged.
     :raises ValueError: if it is not ``leadconv://<account>/lead_conversions``, with or without ``?creator_id=<id>``.
     """
-    creator_ids = parse_qs(uri.query, keep_blank_values=True)
-    narrowed = not creator_ids or (creator_ids.keys() == {"creator_id"} and creator_ids["creator_id"][0].isdecimal())
-    if not uri.netloc or uri.path != _PATH or not narrowed:
+    query = parse_qs(uri.query, keep_blank_values=True)
+    is_query_valid = not query or (query.keys() == {"creator_id"} and query["creator_id"][0].isdecimal())
+    if not uri.netloc or uri.path != _PATH or not is_query_valid:
         raise ValueError(
             f"URI must be {SCHEME}://<account>{_PATH} or {SCHEME}://<account>{_PATH}?creator_id=<id>, "
             f"got {uri.geturl()!r}"
@@ -66,6 +76,6 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
 
 
 def create_asset(*, account: str, creator_id: int | None = None, extra: Mapping[str, Any] | None = None) -> Asset:
-    """:return: the asset of an account, as lineage collectors make it; without a watcher."""
+    """Return the asset of an account without a watcher, as lineage collectors need it."""
     uri = asset_uri(account, creator_id)
     return Asset(uri=uri, extra=dict(extra or {}))

@@ -1,11 +1,11 @@
-"""What Airflow reads about this package, in every one of its processes: plain data, no imports of Airflow."""
+"""The provider metadata for Airflow. All of its processes load it, so it is plain data without imports of Airflow."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from airflow_provider_leadconv import __version__
-from airflow_provider_leadconv.connection_form import (
+from airflow_provider_leadconv.hooks.connection_form import (
     CONN_TYPE,
     EXTRA_FIELDS,
     HOOK_CLASS,
@@ -26,7 +26,7 @@ _ASSET_URIS = [
 
 
 def get_provider_info() -> dict[str, Any]:
-    """:return: the provider's description, in the form of Airflow's provider info schema."""
+    """Return the provider metadata according to Airflow's provider info schema."""
     return {
         "package-name": "airflow-provider-leadconv",
         "name": _INTEGRATION,
@@ -49,7 +49,8 @@ def get_provider_info() -> dict[str, Any]:
                 "python-module": f"{_PACKAGE}.transfers.leadconv_to_sql",
             }
         ],
-        "triggers": [_modules("triggers.leadconv", "triggers.events")],
+        "triggers": [_modules("triggers.leadconv", "triggers.asset_events")],
+        "retry-policies": [_modules("retry_policy")],
         "extra-links": [f"{_PACKAGE}.links.SellLink", f"{_PACKAGE}.links.FileLink"],
         "asset-uris": _ASSET_URIS,
         "dataset-uris": _ASSET_URIS,  # Airflow 2

@@ -1,7 +1,8 @@
-"""What tasks read and wrote, for OpenLineage and for Airflow's hook lineage. Free where no OpenLineage is installed.
+"""Lineage of the operators and the hook, for OpenLineage and for Airflow's hook lineage.
 
-An account's conversions are the data set ``leadconv://<account>``, ``lead_conversions``; a file is what OpenLineage's
-naming says of its scheme: bucket and key, or ``file`` and path.
+An account's conversions are the dataset with the namespace ``leadconv://<account>`` and the name ``lead_conversions``.
+Files follow OpenLineage's naming convention: bucket and key, or ``file`` and path. OpenLineage is imported only when it
+asks for lineage.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ _NAMESPACES = {"s3a": "s3", "gcs": "gs"}
 
 
 def conversions_read(account: str) -> Dataset:
-    """:return: an account's conversions, as an input."""
+    """Return the conversions of an account as an input."""
     from airflow.providers.common.compat.openlineage.facet import Dataset
 
     return Dataset(namespace=f"leadconv://{account}", name=NAME, facets={"schema": _schema()})
 
 
-def conversions_made(account: str, rows: int) -> OutputDataset:
-    """:return: an account's conversions, as an output with ``rows`` new ones."""
+def conversions_created(account: str, rows: int) -> OutputDataset:
+    """Return the conversions of an account as an output with ``rows`` new ones."""
     return _output(f"leadconv://{account}", NAME, rows=rows)
 
 
 def file_read(path: str) -> Dataset:
-    """:return: a file, as an input."""
+    """Return a file as an input."""
     from airflow.providers.common.compat.openlineage.facet import Dataset
 
     namespace, name = _names(path)
@@ -39,43 +40,43 @@ def file_read(path: str) -> Dataset:
 
 
 def file_written(path: str, *, rows: int, size: int | None = None, conversions: bool = True) -> OutputDataset:
-    """:return: a file or folder, as an output.
+    """Return a file or folder as an output.
 
-    :param rows: how many rows were written.
-    :param size: how many bytes.
-    :param conversions: whether its rows are conversions, with their columns.
+    :param rows: number of rows written.
+    :param size: number of bytes written.
+    :param conversions: whether the rows are conversions, so that the columns are known.
     """
     return _output(*_names(path), rows=rows, size=size, conversions=conversions)
 
 
 def table_written(namespace: str, name: str, rows: int) -> OutputDataset:
-    """:return: a table with the columns of a conversion, as an output."""
+    """Return a table of conversions as an output."""
     return _output(namespace, name, rows=rows)
 
 
-def lineage(*, inputs: list[Dataset], outputs: list[OutputDataset]) -> OperatorLineage[Any, Any]:
-    """:return: what OpenLineage's listener asks an operator for."""
+def operator_lineage(*, inputs: list[Dataset], outputs: list[OutputDataset]) -> OperatorLineage[Any, Any]:
+    """Return the lineage of a task, in the form that OpenLineage's listener expects of an operator."""
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     return OperatorLineage(inputs=inputs, outputs=outputs)
 
 
-def collect(hook: BaseHook, account: str, *, made: bool = False) -> None:
-    """Tell Airflow's hook lineage that a hook read an account's conversions, or ``made`` some.
+def collect(hook: BaseHook, account: str, *, is_output: bool = False) -> None:
+    """Report to Airflow's hook lineage that a hook reads or creates conversions.
 
     :param hook: the hook.
-    :param account: of the connection.
-    :param made: whether conversions were made, instead of read.
+    :param account: account of its connection.
+    :param is_output: whether the hook creates conversions.
     """
     from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 
     collector = get_hook_lineage_collector()  # type: ignore[no-untyped-call]  # of common-compat
-    add = collector.add_output_asset if made else collector.add_input_asset
+    add = collector.add_output_asset if is_output else collector.add_input_asset
     add(context=hook, scheme="leadconv", asset_kwargs={"account": account})
 
 
 def to_dataset(asset: Asset, lineage_context: Any) -> Dataset:  # noqa: ARG001  # as Airflow calls it
-    """:return: the data set of an asset whose URI is ours."""
+    """Return the dataset of an asset with the scheme ``leadconv``."""
     return conversions_read(urlsplit(asset.uri).netloc)
 
 
@@ -95,7 +96,7 @@ def _output(
 def _schema() -> Any:
     from airflow.providers.common.compat.openlineage.facet import SchemaDatasetFacet, SchemaDatasetFacetFields
 
-    from airflow_provider_leadconv.jobs.writers import ID_COLUMNS
+    from airflow_provider_leadconv.api.models import ID_COLUMNS
 
     types = {**dict.fromkeys(ID_COLUMNS, "BIGINT"), "created_at": "TIMESTAMP"}
     return SchemaDatasetFacet(fields=[SchemaDatasetFacetFields(name=name, type=type_) for name, type_ in types.items()])

@@ -1,7 +1,9 @@
-"""From a task in Airflow's UI to the record in Sell's web app and to the file. Light: Airflow imports it everywhere.
+"""Links from a task in Airflow's UI to the record in Sell's web app and to the exported file.
 
-A task tells its URLs as XComs while it has the connection at hand; a link only reads them. Airflow 3 does that in the
-worker when the task ends, Airflow 2 in the webserver.
+The task knows the connection, so it sets the URLs, and the links only read them. Airflow 3 calls a link in the worker
+at the end of the task. There the URLs are on the operator itself, since reading an XCom that was not pushed logs an
+error. Airflow 2 calls a link in the webserver. There the URLs are XComs. All components of Airflow import this module,
+so it must load fast.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
@@ -18,42 +21,45 @@ if TYPE_CHECKING:
 
 SELL_KEY = "leadconv_sell_url"
 FILE_KEY = "leadconv_file_url"
-"""XCom keys of the URLs."""
+"""Keys of the URLs."""
 
-# The newer address of an account is its Zendesk subdomain; there the sections are grouped.
+_URLS = "leadconv_link_urls"
+"""Attribute of an operator with the URLs that it has set."""
+
+# Newer accounts have a Zendesk subdomain, whose paths differ.
 _SECTIONS = {"lead": "leads", "contact": "crm/contacts", "deal": "sales/deals"}
-_SECTIONS_OF_ZENDESK = {"lead": "sales/leads", "contact": "sales/contacts", "deal": "sales/deals"}
+_ZENDESK_SECTIONS = {"lead": "sales/leads", "contact": "sales/contacts", "deal": "sales/deals"}
 
 
 class SellLink(BaseOperatorLink):
-    """To what a person should look at: the first lead that was not converted, or the deal or contact that was made."""
+    """Link to the first lead that was not converted, or to the deal or contact that was created."""
 
     name = "Open in Sell"
 
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
-        """:return: the URL, or an empty string if the task told none."""
-        return str(XCom.get_value(ti_key=ti_key, key=SELL_KEY) or "")
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the URL, or an empty string if the task has set none."""
+        return _read_url(operator, ti_key, SELL_KEY)
 
 
 class FileLink(BaseOperatorLink):
-    """To the results of a bulk or the files of an export, if they are where a browser can see them."""
+    """Link to the results of a bulk run or the files of an export, if a browser can show them."""
 
     name = "Open file"
 
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
-        """:return: the URL, or an empty string if the task told none."""
-        return str(XCom.get_value(ti_key=ti_key, key=FILE_KEY) or "")
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the URL, or an empty string if the task has set none."""
+        return _read_url(operator, ti_key, FILE_KEY)
 
 
 def record_url(web_base_url: str, kind: str, record_id: int) -> str:
-    """:return: where Sell's web app shows a ``lead``, ``contact`` or ``deal``."""
+    """Return the URL of a ``lead``, ``contact`` or ``deal`` in Sell's web app."""
     on_zendesk = (urlsplit(web_base_url).hostname or "").endswith(".zendesk.com")
-    section = (_SECTIONS_OF_ZENDESK if on_zendesk else _SECTIONS)[kind]
+    section = (_ZENDESK_SECTIONS if on_zendesk else _SECTIONS)[kind]
     return f"{web_base_url.rstrip('/')}/{section}/{record_id}"
 
 
 def conversion_url(web_base_url: str, conversion: Mapping[str, Any]) -> str | None:
-    """:return: where Sell shows what a lead became: the deal, else the person, else the organization."""
+    """Return the URL of the record created from a lead: the deal, else the person, else the organization."""
     for kind, key in (("deal", "deal_id"), ("contact", "individual_id"), ("contact", "organization_id")):
         if record_id := conversion.get(key):
             return record_url(web_base_url, kind, record_id)
@@ -61,7 +67,7 @@ def conversion_url(web_base_url: str, conversion: Mapping[str, Any]) -> str | No
 
 
 def file_url(path: str | None) -> str | None:
-    """:return: where a browser shows a path of ``ObjectStoragePath``, or ``None`` if no place is known."""
+    """Return the URL at which a browser shows an ``ObjectStoragePath``, or ``None`` if there is none."""
     if not path:
         return None
     parts = urlsplit(path)
@@ -78,16 +84,25 @@ def file_url(path: str | None) -> str | None:
     return None
 
 
-def tell_links(context: Mapping[str, Any], *, sell: str | None = None, file: str | None = None) -> None:
-    """Keep URLs for the links of a task.
+def set_links(
+    operator: BaseOperator, context: Mapping[str, Any], *, sell: str | None = None, file: str | None = None
+) -> None:
+    """Set the URLs for the links of a task.
 
-    :param context: the task's; nothing is kept if it is empty.
-    :param sell: for :class:`SellLink`.
-    :param file: for :class:`FileLink`.
+    :param operator: the operator that runs.
+    :param context: context of the task; empty outside of a task.
+    :param sell: URL for :class:`SellLink`.
+    :param file: URL for :class:`FileLink`.
     """
-    task_instance = context.get("ti")
-    if task_instance is None:
+    urls = {key: url for key, url in ((SELL_KEY, sell), (FILE_KEY, file)) if url}
+    setattr(operator, _URLS, urls)
+    if AIRFLOW_V_3_0_PLUS or "ti" not in context:
         return
-    for key, url in ((SELL_KEY, sell), (FILE_KEY, file)):
-        if url:
-            task_instance.xcom_push(key=key, value=url)
+    for key, url in urls.items():
+        context["ti"].xcom_push(key=key, value=url)
+
+
+def _read_url(operator: BaseOperator, ti_key: TaskInstanceKey, key: str) -> str:
+    if AIRFLOW_V_3_0_PLUS:
+        return str(getattr(operator, _URLS, {}).get(key, ""))
+    return str(XCom.get_value(ti_key=ti_key, key=key) or "")

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Self
 
 from benchmarks.accounts import Account, AccountSettings, Traffic
-from benchmarks.http_protocol import Answer, HttpConnection, header
+from benchmarks.http_protocol import HttpConnection, Response, header
 
 _TICK = 0.05
 
@@ -120,7 +120,7 @@ class _Connection(HttpConnection):
         super().__init__()
         self._accounts = accounts
 
-    def respond(self, method: str, target: str, head: bytes, body: bytes) -> Answer | None:
+    def respond(self, method: str, target: str, head: bytes, body: bytes) -> Response | None:
         account = self._accounts[header(head, b"authorization").removeprefix("Bearer ")]
         self.latency = account.settings.latency
         return account.handle(method, target, header(head, b"user-agent"), body, time.monotonic())

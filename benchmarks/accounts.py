@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
-from airflow_provider_leadconv.sandbox.ratelimits import FixedWindow, RateLimit, SlidingWindow, TokenBucket
-from benchmarks.http_protocol import Answer
+from airflow_provider_leadconv.sandbox.settings import FixedWindow, RateLimit, SlidingWindow, TokenBucket
+from benchmarks.http_protocol import Response
 
 LIMITS: Mapping[str, Callable[[float], RateLimit]] = {
     "token bucket": TokenBucket,
@@ -80,8 +80,8 @@ class Account:
         for number in range(settings.conversions):
             self._convert(_FIRST_LEAD + number)
 
-    def handle(self, method: str, target: str, client: str, body: bytes, now: float) -> Answer | None:
-        """Answer a request that arrives now.
+    def handle(self, method: str, target: str, client: str, body: bytes, now: float) -> Response | None:
+        """Response a request that arrives now.
 
         :return: the answer; ``None`` if it gets lost.
         """
@@ -92,15 +92,15 @@ class Account:
         else:
             self.traffic.reads.append(now)
         if not admitted:
-            return Answer(429, b"")
+            return Response(429, b"")
         if path != "/v2/lead_conversions":
-            return Answer(404, b'{"errors": [{"error": {"code": "not_found", "message": "There is nothing here."}}]}')
+            return Response(404, b'{"errors": [{"error": {"code": "not_found", "message": "There is nothing here."}}]}')
         if method == "GET":
-            return Answer(200, self._page(query))
+            return Response(200, self._page(query))
         lead_id = json.loads(body)["data"]["lead_id"]
         self.traffic.conversions_of[lead_id] += 1
         row = self._convert(lead_id)
-        return None if self._random.random() < self.settings.lost else Answer(200, row)
+        return None if self._random.random() < self.settings.lost else Response(200, row)
 
     def _convert(self, lead_id: int) -> bytes:
         number = len(self._rows) + 1

@@ -138,7 +138,7 @@ def table(rows: Sequence[Measured]) -> str:
 
 
 def summary(rows: Sequence[Measured]) -> str:
-    """The figures of one latency, for the README."""
+    """The figures of one latency, for the summary."""
     found, case, lost = by_case(rows), case_name(LIMITS[0], LATENCIES[1]), lost_case_name()
     header = (
         f"bulk, {RATE} requests/s allowed, {case}",

@@ -66,17 +66,16 @@ def measure(*, sizes: Mapping[int, int] = SIZES, contestants: Sequence[str] = tu
 
 
 def _export(server: Server, rows: int, name: str) -> tuple[dict[str, float], dict[str, list[float]]]:
-    before, cpu_before = server.counts, server.cpu_s
+    before = server.counts
     with contestant("benchmarks.exporters", CONTESTANTS[name], server.base_url) as run:
         if CONTESTANTS[name] != "socket_only" and (written := rows_in(run.written)) != rows:
             raise IncompleteExportError(f"{name} wrote {written} of {rows} rows")
     counts = server.counts
-    figures = run.figures | {
+    figures = {name: run.figures[name] for name in ("peak_mb", "grown_mb", "import_cpu_s")} | {
         "rows_per_cpu_s": rows / run.figures["cpu_s"],
         "rows_per_s": rows / run.figures["wall_s"],
         "requests": counts.requests - before.requests,
         "connections": counts.connections - before.connections,
-        "server_cpu_s": server.cpu_s - cpu_before,
     }
     return figures, run.curve
 
@@ -105,7 +104,7 @@ def table(rows: Sequence[Measured]) -> str:
 
 
 def summary(rows: Sequence[Measured]) -> str:
-    """The largest size in few columns, for the README."""
+    """The largest size in few columns, for the summary."""
     found = by_case(row for row in rows if row.case != _CURVES)
     case = list(found)[-1][0]
     header = (f"export of {case}", "rows per CPU s", f"times the {LOOP}", "peak MB", "of it grown")

@@ -60,7 +60,7 @@ def _ours(name: str) -> Export:
     # What a task imports when it first runs counts as import too, as it does for the others.
     from airflow.providers.common.compat.sdk import ObjectStoragePath  # noqa: F401  # isort: skip
     from airflow_provider_leadconv.api import client  # noqa: F401
-    from airflow_provider_leadconv.jobs import export as _  # noqa: F401
+    from airflow_provider_leadconv.export import file as _  # noqa: F401
 
     if name.endswith("parquet"):
         from pyarrow import parquet  # noqa: F401

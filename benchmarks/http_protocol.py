@@ -10,7 +10,7 @@ _REASONS = {200: b"OK", 400: b"Bad Request", 404: b"Not Found", 422: b"Unprocess
 _HEADERS = b"Content-Type: application/json; charset=utf-8\r\nContent-Language: en\r\n"
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """Status and JSON body."""
 
     status: int
@@ -28,7 +28,7 @@ class HttpConnection(asyncio.Protocol):
         self._read = b""
 
     @abstractmethod
-    def respond(self, method: str, target: str, head: bytes, body: bytes) -> Answer | None:
+    def respond(self, method: str, target: str, head: bytes, body: bytes) -> Response | None:
         """:param head: request line and headers.
         :return: the answer; None: it is lost, the connection is closed instead.
         """
@@ -53,7 +53,7 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._send(answer)
 
-    def _send(self, answer: Answer | None) -> None:
+    def _send(self, answer: Response | None) -> None:
         if answer is None:
             self._transport.abort()
             return

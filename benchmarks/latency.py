@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from airflow_provider_leadconv.sandbox.ratelimits import FixedWindow, RateLimit, SlidingWindow, TokenBucket
+from airflow_provider_leadconv.sandbox.settings import FixedWindow, RateLimit, SlidingWindow, TokenBucket
 from benchmarks.processes import contestant
 from benchmarks.results import Measured
 from benchmarks.server import Listing, Server
@@ -16,7 +16,7 @@ from benchmarks.showing import by_case, markdown
 SECTION = "latency"
 RATE = 10.0
 START_UP = 5.0
-"""Seconds after the first request that the steady state leaves out: until then the pacer rises to the limit."""
+"""Seconds after the first request that the steady state leaves out: until then the limiter rises to the limit."""
 
 OURS, BARE = "ours, JSONL", "one request after the other"
 _FUNCTIONS = {OURS: "ours_jsonl", BARE: "socket_only"}
@@ -59,7 +59,7 @@ def _read(case: _Case, name: str, seconds: float, start_at: float) -> dict[str, 
     pace = {"BENCH_REQUESTS_PER_SECOND": str(RATE) if case.limit else _UNPACED}
     with Server(Listing(pages * Listing.BLOCK), latency=case.latency, limit=case.limit) as server:
         module, function = "benchmarks.exporters", _FUNCTIONS[name]
-        with contestant(module, function, server.base_url, environment=pace, start_at=start_at) as run:
+        with contestant(module, function, server.base_url, environment=pace, start_at=start_at):
             pass
         counts, arrivals = server.counts, server.arrivals
     steady = [at for at in arrivals if at >= arrivals[0] + min(START_UP, seconds / 2)]
@@ -68,7 +68,6 @@ def _read(case: _Case, name: str, seconds: float, start_at: float) -> dict[str, 
         "steady_requests_per_s": (len(steady) - 1) / (steady[-1] - steady[0]),
         "requests": counts.requests,
         "rejected": counts.rejected,
-        "cpu_s": run.figures["cpu_s"],
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 import psutil
 
 _SAMPLED_EVERY = 0.05
-_POINTS_KEPT = 200
+_POINTS_KEPT = 40
 
 
 @dataclass
@@ -72,5 +73,5 @@ def _memory(process: subprocess.Popen[bytes]) -> dict[str, list[float]]:
         with suppress(psutil.NoSuchProcess):
             points.append((time.monotonic() - started, watched.memory_info().rss / 1e6))
         time.sleep(_SAMPLED_EVERY)
-    kept = points[:: max(1, len(points) // _POINTS_KEPT)]
+    kept = points[:: math.ceil(len(points) / _POINTS_KEPT) or 1]
     return {"at_s": [round(at, 2) for at, _ in kept], "rss_mb": [round(rss, 1) for _, rss in kept]}

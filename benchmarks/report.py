@@ -1,4 +1,4 @@
-"""What was measured -> the tables in README.md and docs/benchmarks.md, and the pictures in docs/images/."""
+"""What was measured -> the tables in docs/benchmarks.md and the pictures in docs/images/."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from types import ModuleType
 from benchmarks.results import Measured, Results
 from benchmarks.showing import markdown, spread
 
-SECTIONS = ("export", "latency", "bulk", "workers", "waiting", "parsing")
+SECTIONS = ("export", "latency", "bulk", "first_conversion", "workers", "waiting", "parsing")
 """Modules of ``benchmarks``, in the order in which they are shown. Each has ``measure()``; ``table(rows)`` and
-``plot(rows, folder)`` if it shows itself, and ``summary(rows)`` if it has a table for the README."""
+``plot(rows, folder)`` if it shows itself, and ``summary(rows)`` if it has a table in the summary."""
 
 
 def section(name: str) -> ModuleType:
@@ -25,7 +25,7 @@ def render(results: Results, repo: Path) -> None:
     """Write all that is shown of the results."""
     images = repo / "docs" / "images"
     images.mkdir(parents=True, exist_ok=True)
-    page, readme = repo / "docs" / "benchmarks.md", repo / "README.md"
+    page = repo / "docs" / "benchmarks.md"
     summaries = []
     for name in SECTIONS:
         module, rows = section(name), results.of(name)
@@ -37,7 +37,7 @@ def render(results: Results, repo: Path) -> None:
         if hasattr(module, "summary"):
             summaries.append(module.summary(rows))
     _replace(page, "environment", environment_line(results))
-    _replace(readme, "benchmarks", "\n\n".join([environment_line(results), *summaries]))
+    _replace(page, "summary", "\n\n".join(summaries))
 
 
 def plain_table(rows: Sequence[Measured]) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+_DIGITS = 7
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -45,7 +47,18 @@ class Results:
 
 
 def save(results: Results, path: Path) -> None:
-    path.write_text(json.dumps(asdict(results), indent=1) + "\n")
+    """Write results with a line for each contestant, and no more digits than the page shows."""
+    rows = (
+        asdict(row) | {"figures": {name: [_rounded(value) for value in values] for name, values in row.figures.items()}}
+        for row in results.measured
+    )
+    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    environment = json.dumps(results.environment, indent=1, ensure_ascii=False)
+    path.write_text(f'{{"environment": {environment},\n"measured": [\n{lines}\n]}}\n')
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")
 
 
 def load(path: Path) -> Results:

@@ -17,7 +17,7 @@ import psutil
 from benchmarks.report import SECTIONS, render, section
 from benchmarks.results import Measured, load, save
 
-ROUNDS = (("export",), ("latency", "workers"), ("bulk",), ("waiting",), ("parsing",))
+ROUNDS = (("export",), ("latency", "workers"), ("bulk",), ("first_conversion",), ("waiting",), ("parsing",))
 """The sections, one round after the other. Those of a round run side by side: they do little but wait."""
 
 REPO = Path(__file__).parent.parent

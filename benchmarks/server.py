@@ -21,10 +21,10 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from airflow_provider_leadconv.sandbox.errors import ApiError, incorrect_path, rate_limit_exceeded
 from airflow_provider_leadconv.sandbox.parsing import next_page_url, parse_query
-from airflow_provider_leadconv.sandbox.ratelimits import RateLimit
-from benchmarks.http_protocol import Answer, HttpConnection
+from airflow_provider_leadconv.sandbox.schemas import ApiError, incorrect_path, rate_limit_exceeded
+from airflow_provider_leadconv.sandbox.settings import RateLimit
+from benchmarks.http_protocol import HttpConnection, Response
 
 PATH = "/v2/lead_conversions"
 
@@ -35,7 +35,7 @@ class Api(Protocol):
     base_url: str
     """Where the server is: it sets this before the first request."""
 
-    def answer(self, method: str, query: dict[str, str], body: bytes) -> Answer | None:
+    def answer(self, method: str, query: dict[str, str], body: bytes) -> Response | None:
         """:return: the answer; None: it is lost, the connection is closed instead.
         :raises ApiError: for what the API refuses.
         """
@@ -72,7 +72,7 @@ class Listing:
         self._templates = [self._template(row) for row in range(self.BLOCK)]
         self._block = b",".join(self._templates)
 
-    def answer(self, method: str, query: dict[str, str], body: bytes) -> Answer:  # noqa: ARG002
+    def answer(self, method: str, query: dict[str, str], body: bytes) -> Response:  # noqa: ARG002
         if method != "GET":
             raise incorrect_path(PATH, method)
         asked = parse_query(query)
@@ -80,7 +80,7 @@ class Listing:
         end = min(start + asked.per_page, self.rows)
         link = {"next_page": next_page_url(self.base_url, self.id_of(end - 1), asked.per_page)}
         meta = {"type": "collection", "count": max(0, end - start), "links": link if end < self.rows else {}}
-        return Answer(200, b'{"items":[%b],"meta":%b}' % (self._items(start, end), json.dumps(meta).encode()))
+        return Response(200, b'{"items":[%b],"meta":%b}' % (self._items(start, end), json.dumps(meta).encode()))
 
     def report(self) -> object:
         return None
@@ -141,7 +141,7 @@ class _Connection(HttpConnection):
         super().connection_made(transport)
         self._counts.connections += 1
 
-    def respond(self, method: str, target: str, head: bytes, body: bytes) -> Answer | None:  # noqa: ARG002
+    def respond(self, method: str, target: str, head: bytes, body: bytes) -> Response | None:  # noqa: ARG002
         self._counts.requests += 1
         self._arrivals.append(time.monotonic())
         path, _, query = target.partition("?")
@@ -153,7 +153,7 @@ class _Connection(HttpConnection):
                 raise incorrect_path(path, method)
             return self._api.answer(method, dict(parse_qsl(query)), body)
         except ApiError as error:
-            return Answer(error.status, msgspec.json.encode(error.envelope(str(self._counts.requests))))
+            return Response(error.status, msgspec.json.encode(error.envelope(str(self._counts.requests))))
 
 
 class Server:
@@ -168,11 +168,6 @@ class Server:
         context = multiprocessing.get_context("spawn")
         self._pipe, self._far = context.Pipe()
         self._process = context.Process(target=_serve, args=(self._far, api, latency, limit), daemon=True)
-
-    @property
-    def cpu_s(self) -> float:
-        """CPU seconds that the server has used, with those of its start."""
-        return float(self._ask("cpu"))  # type: ignore[arg-type]
 
     @property
     def counts(self) -> Counts:
@@ -217,7 +212,6 @@ async def _main(pipe: Connection, api: Api, latency: float, limit: RateLimit | N
     asked: dict[str, Callable[[], object]] = {
         "arrivals": lambda: arrivals,
         "counts": lambda: asdict(counts),
-        "cpu": time.process_time,
         "report": api.report,
     }
     loop.add_reader(pipe.fileno(), lambda: pipe.send(asked[pipe.recv()]()))

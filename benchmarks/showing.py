@@ -46,6 +46,5 @@ def machine_line(figures: dict[str, list[float]]) -> str:
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:
-    """As PNG and as SVG."""
-    for suffix in ("png", "svg"):
-        figure.savefig(folder / f"{name}.{suffix}", dpi=150, bbox_inches="tight")
+    """As PNG, which is the same again for the same figures."""
+    figure.savefig(folder / f"{name}.png", dpi=150, bbox_inches="tight")

@@ -46,7 +46,7 @@ def ours(waits: Waits, leads: int) -> Iterator[BaseTrigger]:
         yield LeadConversionTrigger(
             lead_ids=[_FIRST_LEAD + number],
             leadconv_conn_id="leadconv_default",
-            mark=waits.mark,
+            start_watermark=waits.watermark,
             poll_interval=waits.interval,
             deadline=time.time() + 3600,
             max_consecutive_failures=10,

@@ -54,7 +54,7 @@ def measure(
                 if name == HTTP_SENSOR and count > MOST_SENSORS:
                     continue
                 token = server.open(AccountSettings(conversions=_BEFORE))
-                waits = Waits(server.base_url, token, mark=_BEFORE, interval=interval)
+                waits = Waits(server.base_url, token, watermark=_BEFORE, interval=interval)
                 make = partial(sensor_process, waits) if name == POKE_MODE else partial(triggerer, name, waits, count)
                 runners.append((count, name, token, stack.enter_context(Contestant(make, fresh=True))))
         for *_, process in runners:
@@ -87,13 +87,13 @@ def table(rows: Sequence[Measured]) -> str:
         f"for a path that is not there. It is not measured with more than {MOST_SENSORS:,} leads, as it floods the "
         "event loop then."
     )
-    told = [about, summary(rows), _poke_mode_line(found), _memory_line(found)]
+    told = [about, _figures_table(rows), _poke_mode_line(found), _memory_line(found)]
     told += [machine_line(figures) for (_, name), figures in found.items() if name == "machine"]
     return "\n\n".join(filter(None, told))
 
 
-def summary(rows: Sequence[Measured]) -> str:
-    """The table alone, for the README."""
+def _figures_table(rows: Sequence[Measured]) -> str:
+    """The figures without the text around them."""
     header = ["waiting leads", "", "requests/min", "CPU s/min", "MB", "ended by an error"]
     lines = [
         [f"{int(leads):,}", name, *(f"{figures[figure][0]:,.{digits}f}" for figure, digits in _SHOWN.items())]

@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Param, task
 
-from airflow_provider_leadconv.chunks import split_leads
+from airflow_provider_leadconv.leads import split_leads
 from airflow_provider_leadconv.operators.bulk import LeadConversionBulkOperator
 
 with DAG(
@@ -41,7 +41,7 @@ with DAG(
     def total(summaries: Any) -> dict[str, int]:
         """Add up what the chunks returned."""
         parts = list(summaries)
-        names = ("leads", "converted", "existing", "failed", "unknown", "duplicate", "api_calls")
+        names = ("leads", "converted", "existing", "failed", "unknown", "duplicates", "api_calls")
         return {"chunks": len(parts), **{name: sum(part[name] for part in parts) for name in names}}
 
     total(convert.output)

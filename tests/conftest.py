@@ -8,22 +8,30 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
+import sys
 import tempfile
+import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
-from capabilities import AIRFLOW
-from postgres import running_postgres
+
+from tests.support.capabilities import AIRFLOW
+from tests.support.mariadb import running_mariadb
+from tests.support.postgres import running_postgres
 
 if TYPE_CHECKING:
     from airflow_provider_leadconv.sandbox import Sandbox
+    from tests.support.history_recorder import HistoryRecorder
 
 _home = tempfile.TemporaryDirectory(prefix="leadconv-airflow-")
 os.environ |= {
     "AIRFLOW_HOME": _home.name,
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "LEADCONV_STATE_DIR": f"{_home.name}/rate-limits",  # not that of the user, whose processes share rate limiters
     "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
     "AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY": "True",  # not to choose is deprecated in Airflow 2
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": (
@@ -33,6 +41,10 @@ os.environ |= {
 
 
 _CONNECTIONS = "Using Connection\\.:DeprecationWarning"  # where it reads them from the environment
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
+
 WARNS_OF_ITSELF = {
     (3, 0): (_CONNECTIONS,),
     (3, 1): (
@@ -45,6 +57,9 @@ WARNS_OF_ITSELF = {
 """What a version of Airflow says of its own code. All else that is deprecated is an error, whoever says so."""
 
 
+MOST_VIOLATIONS = 20  # that are shown
+
+
 def pytest_configure(config: pytest.Config) -> None:
     for message in WARNS_OF_ITSELF.get(AIRFLOW, ()):
         config.addinivalue_line("filterwarnings", f"ignore:{message}")
@@ -54,15 +69,60 @@ def pytest_configure(config: pytest.Config) -> None:
             importlib.import_module("flask_appbuilder")
 
 
+def _history_recorder() -> HistoryRecorder:
+    from tests.support.history_recorder import RECORDER
+
+    RECORDER.install()
+    return RECORDER
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _recorded_histories() -> None:
+    """Not to load the sandbox for tests that do not use it. Test modules that use it have loaded it."""
+    if "airflow_provider_leadconv.sandbox.server" in sys.modules:
+        _history_recorder()
+
+
+@pytest.fixture(autouse=True)
+def _true_history(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After each test: what every history of a sandbox must fulfil; see ``tests/support/history.py``."""
+    folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    if "airflow_provider_leadconv.sandbox.server" in sys.modules:
+        _history_recorder().forget()
+    yield
+    if "airflow_provider_leadconv.sandbox.server" in sys.modules:
+        expected = [re.compile(*marker.args) for marker in request.node.iter_markers("expected_violation")]
+        violations = _history_recorder().violations(folder)
+        unexpected = [text for text in violations if not any(pattern.search(text) for pattern in expected)]
+        if unexpected:
+            shown = "\n".join(unexpected[:MOST_VIOLATIONS])
+            pytest.fail(f"{len(unexpected)} violations in the history of the sandbox:\n{shown}", pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def _rate_limiters_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Share rate limiters with the processes that a test starts, and with no other test."""
+    monkeypatch.setenv("LEADCONV_STATE_DIR", f"{_home.name}/rate-limits-{uuid.uuid4().hex}")
+
+
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A sandbox that ``leadconv_default`` leads to, without a rate limit and quick to settle."""
+    """A sandbox that ``leadconv_default`` leads to, without a rate limit and quick to settle.
+
+    Its links lead to another host, which reports a client that follows them.
+    """
     from airflow_provider_leadconv.sandbox import Sandbox
 
-    with Sandbox(leads=20, conversions=30) as sandbox:
+    with Sandbox(leads=20, conversions=30, link_base=_history_recorder().foreign_host.url) as sandbox:
         connection = {**sandbox.connection, "extra": {"timeout": 2, "settle_time": 0.1}}
         monkeypatch.setenv("AIRFLOW_CONN_LEADCONV_DEFAULT", json.dumps(connection))
         yield sandbox
+
+
+@pytest.fixture
+def full_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients start at their full rate, as a sandbox without a rate limit needs no caution."""
+    monkeypatch.setattr("airflow_provider_leadconv.api.rate_limiting.adaptive.START_RATE", 1e6)
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +143,36 @@ def postgres_port() -> Iterator[int]:
         yield port
 
 
+@pytest.fixture(scope="session")
+def mariadb_port() -> Iterator[int]:
+    with running_mariadb() as port:
+        yield port
+
+
 @pytest.fixture
 def logged(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
     """Gives what was logged so far. Airflow 3 prints that, Airflow 2 has it from `logging`."""
     return lambda: capsys.readouterr().out if AIRFLOW >= (3, 0) else caplog.text
+
+
+@pytest.fixture
+def bucket(s3_endpoint):
+    """A new bucket, as a path of universal_pathlib."""
+    from upath import UPath
+
+    options = {"endpoint_url": s3_endpoint, "key": "key", "secret": "secret"}
+    path = UPath(f"s3://bucket-{uuid.uuid4().hex}", **options)
+    path.fs.mkdir(path.path)
+    return path
+
+
+@pytest.fixture(params=["local", "memory", "s3"])
+def place(request, tmp_path):
+    """A folder to export to, in each kind of store."""
+    if request.param == "local":
+        return tmp_path
+    from upath import UPath
+
+    if request.param == "memory":
+        return UPath(f"memory://{uuid.uuid4().hex}/exports")
+    return request.getfixturevalue("bucket") / "exports"

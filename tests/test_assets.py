@@ -5,11 +5,11 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 import pytest
-from capabilities import AIRFLOW, needs_asset_watchers
 
 from airflow_provider_leadconv.assets import asset_uri, create_asset, lead_conversions_asset, sanitize_uri
 from airflow_provider_leadconv.get_provider_info import get_provider_info
-from airflow_provider_leadconv.triggers.events import LeadConversionEventTrigger
+from airflow_provider_leadconv.triggers.asset_events import LeadConversionEventTrigger
+from tests.support.capabilities import AIRFLOW, needs_asset_watchers
 
 
 @needs_asset_watchers
@@ -24,6 +24,12 @@ def test_the_asset_watches_under_its_own_name():
         "creator_id": None,
         "asset_name": asset.name,
     }
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 4), reason="queues of event triggers: Airflow 3.4 or later")
+def test_the_watcher_is_in_the_queue():
+    (watcher,) = lead_conversions_asset(queue="sell").watchers
+    assert watcher.trigger.queue == "sell"
 
 
 @needs_asset_watchers

@@ -1,4 +1,4 @@
-"""The support table of the README, the capabilities of the tests, and the Airflow that is installed say the same."""
+"""The table in docs/compatibility.md, the capabilities of the tests, and the Airflow that is installed say the same."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import re
 from pathlib import Path
 
 import pytest
-from capabilities import AIRFLOW, CAPABILITIES, VERSIONS, Capability, as_text
+
+from scripts.constraints import PRERELEASES
+from scripts.test_matrix import Result
+from tests.support.capabilities import AIRFLOW, CAPABILITIES, VERSIONS, Capability, Version, as_text
 
 REPO = Path(__file__).parent.parent
 
 
 def table() -> list[list[str]]:
-    readme = (REPO / "README.md").read_text()
-    rows = readme[readme.index("| Airflow | 2.11 ") :].partition("\n\n")[0].splitlines()
+    page = (REPO / "docs" / "compatibility.md").read_text()
+    rows = page[page.index("| Airflow | 2.11 ") :].partition("\n\n")[0].splitlines()
     return [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows if not row.startswith("|-")]
 
 
@@ -42,3 +45,13 @@ def test_the_support_table():
 def test_every_version_has_constraints():
     names = {path.name for path in (REPO / "constraints").iterdir()}
     assert names == {f"airflow-{as_text(version)}.txt" for version in VERSIONS}
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=as_text)
+def test_only_a_pre_release_of_airflow_may_fail(version: Version):
+    failed = Result(as_text(version), "3.13", "1 failed, 2 passed", 9.0, failed=True, failures=("tests/test_x.py::y",))
+    is_prerelease = as_text(version) in PRERELEASES
+    assert failed.is_allowed == is_prerelease
+    assert ("allowed" in str(failed)) == is_prerelease
+    assert "1 failed, 2 passed<br>tests/test_x.py::y" in str(failed)
+    assert Result(as_text(version), "3.13", "3 passed", 9.0).is_allowed

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from capabilities import NEEDED_BY_EXAMPLES
+
+from tests.support.capabilities import NEEDED_BY_EXAMPLES
 
 EXAMPLES = [
     pytest.param(

@@ -107,34 +107,39 @@ def test_the_transfer(
         assert connection.execute("SELECT count(*) FROM conversions").fetchone() == (rows(output),)
 
 
-def test_a_task_that_did_not_come_so_far_has_none(emitted: Callable[..., dict[str, Any]]):
+def test_a_task_that_failed_early_has_no_data_sets(emitted: Callable[..., dict[str, Any]]):
     event = emitted(LeadConversionExportOperator(task_id="export", path="/nowhere/a.csv"))
     assert (event["inputs"], event["outputs"]) == ([], [])
 
 
-def test_object_stores_are_named_without_airflows_connection(sandbox: Sandbox):
-    operator = LeadConversionExportOperator(task_id="export", path="s3://my_conn@bucket/sell/a.csv")
-    operator._summary = SimpleNamespace(rows=1, bytes=2)
+def test_object_stores_are_named_without_airflows_connection(
+    sandbox: Sandbox, bucket: Any, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
+):
+    connection = {"conn_type": "aws", "login": "key", "password": "secret", "extra": {"endpoint_url": s3_endpoint}}
+    monkeypatch.setenv("AIRFLOW_CONN_MY_CONN", json.dumps(connection))
+    name = bucket.path.strip("/")
+    operator = LeadConversionExportOperator(task_id="export", path=f"s3://my_conn@{name}/sell/a.csv")
+    operator.execute({})
     (output,) = operator.get_openlineage_facets_on_complete(None).outputs
-    assert (output.namespace, output.name) == ("s3://bucket", "sell/a.csv")
+    assert (output.namespace, output.name) == (f"s3://{name}", "sell/a.csv")
 
 
-def test_the_hook_tells_what_it_does(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch):
-    told: list[tuple[str, str, dict[str, str]]] = []
+def test_the_hook_collects_lineage(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch):
+    reported: list[tuple[str, str, dict[str, str]]] = []
 
     class Collector:
         def add_input_asset(self, *, context, scheme, asset_kwargs):
-            told.append(("in", scheme, asset_kwargs))
+            reported.append(("in", scheme, asset_kwargs))
 
         def add_output_asset(self, *, context, scheme, asset_kwargs):
-            told.append(("out", scheme, asset_kwargs))
+            reported.append(("out", scheme, asset_kwargs))
 
     monkeypatch.setattr("airflow.providers.common.compat.lineage.hook.get_hook_lineage_collector", Collector)
     hook = LeadConversionHook()
     list(hook.list_conversions(limit=1))
     hook.convert_lead(sandbox.leads[0])
     account = {"account": "leadconv_default"}
-    assert told == [("in", "leadconv", account), ("out", "leadconv", account)]
+    assert reported == [("in", "leadconv", account), ("out", "leadconv", account)]
 
 
 def test_an_asset_is_the_same_data_set():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from airflow_harness import link_of, run_task
 
 from airflow_provider_leadconv.get_provider_info import get_provider_info
 from airflow_provider_leadconv.links import FileLink, SellLink, conversion_url, file_url, record_url
@@ -13,6 +12,7 @@ from airflow_provider_leadconv.operators.bulk import LeadConversionBulkOperator
 from airflow_provider_leadconv.operators.export import LeadConversionExportOperator
 from airflow_provider_leadconv.sandbox import Sandbox
 from airflow_provider_leadconv.sensors.leadconv import LeadConversionSensor
+from tests.support.airflow_harness import link_of, run_task
 
 APP = "https://app.futuresimple.com"
 
@@ -55,7 +55,7 @@ def test_files(path: str | None, url: str | None):
     assert file_url(path) == url
 
 
-def test_airflow_is_told_of_them():
+def test_the_links_are_registered():
     classes = {f"{link.__module__}.{link.__name__}" for link in (SellLink, FileLink)}
     assert set(get_provider_info()["extra-links"]) == classes
 
@@ -78,6 +78,24 @@ def test_a_bulk_without_failures_links_nowhere(sandbox: Sandbox):
     assert run.state == "success"
     assert link_of(run, SellLink) == ""
     assert link_of(run, FileLink) == ""
+
+
+@pytest.mark.parametrize(
+    ("make", "state"),
+    [
+        (lambda sandbox, folder: LeadConversionBulkOperator(task_id="t", leads=sandbox.leads[:1]), "success"),
+        (lambda sandbox, folder: LeadConversionBulkOperator(task_id="t", leads=["x"]), "failed"),
+        (lambda sandbox, folder: LeadConversionExportOperator(task_id="t", path=f"{folder}/a.csv"), "success"),
+        (lambda sandbox, folder: LeadConversionExportOperator(task_id="t", path=f"{folder}/a.abc"), "failed"),
+        (lambda sandbox, folder: LeadConversionSensor(task_id="t", lead_id=[]), "success"),
+        (lambda sandbox, folder: LeadConversionSensor(task_id="t", lead_id=[sandbox.leads[0]], timeout=0), "failed"),
+    ],
+    ids=["bulk", "failed bulk", "export", "failed export", "sensor", "failed sensor"],
+)
+def test_a_task_without_a_link_reads_no_xcom_that_is_missing(sandbox: Sandbox, tmp_path, make, state: str):
+    run = run_task(make(sandbox, tmp_path))
+    assert run.state == state
+    assert list(run.ledger.xcoms_not_found) == []
 
 
 def test_the_web_app_is_that_of_the_connection(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch):

@@ -1,3 +1,3 @@
-"""The Lead Conversions API of Zendesk Sell. Nothing in here knows Airflow."""
+"""Client of the Lead Conversions API of Zendesk Sell. Independent of Airflow."""
 
 from __future__ import annotations

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
-from airflow_provider_leadconv.api.async_transport import HttpxTransport
-from airflow_provider_leadconv.api.config import ClientConfig
-from airflow_provider_leadconv.api.exchange import Counters, Exchange, Result, Send, Steps, Wait
-from airflow_provider_leadconv.api.messages import USER_AGENT, Answer, NoAnswer, Request
-from airflow_provider_leadconv.api.paging import Listing
-from airflow_provider_leadconv.api.records import LeadConversion, Page
-from airflow_provider_leadconv.api.wire import ListQuery, read_page
+from airflow_provider_leadconv.api.codec import read_page
+from airflow_provider_leadconv.api.config import ClientConfig, Secret
+from airflow_provider_leadconv.api.exceptions import InvalidRequestError
+from airflow_provider_leadconv.api.exchange import Counters, Exchange, Send, StepResult, Steps, Wait, utc_now
+from airflow_provider_leadconv.api.http import USER_AGENT, Request, Response, TransportFailure
+from airflow_provider_leadconv.api.models import LeadConversion, Page
+from airflow_provider_leadconv.api.pagination import Listing
+from airflow_provider_leadconv.api.queries import ListQuery
+from airflow_provider_leadconv.api.transports.httpx2_transport import Httpx2Transport
 
 T = TypeVar("T")
 
@@ -22,8 +26,8 @@ T = TypeVar("T")
 class AsyncTransport(Protocol):
     """Makes one attempt at a request."""
 
-    async def __call__(self, request: Request, token: str) -> Answer | NoAnswer:
-        """:return: what came back."""
+    async def __call__(self, request: Request, token: Secret) -> Response | TransportFailure:
+        """Return what came back."""
         ...
 
     async def aclose(self) -> None:
@@ -38,10 +42,11 @@ class AsyncLeadConversionsClient:
 
     :param config: where to, how fast, how long.
     :param renew_token: reads the token again after a 401; ``None`` if it cannot change.
-    :param transport: makes the attempts; default: over ``httpx``.
+    :param transport: makes the attempts; default: over ``httpx2``.
     :param user_agent: what names the caller to the API.
     :param counters: count its requests; default: of its own.
     :param clock: seconds on a clock that never runs backwards.
+    :param now: the date and time, in UTC.
     :param sleep: waits so many seconds.
     """
 
@@ -49,18 +54,19 @@ class AsyncLeadConversionsClient:
         self,
         config: ClientConfig,
         *,
-        renew_token: Callable[[], Awaitable[str]] | None = None,
+        renew_token: Callable[[], Awaitable[Secret | str]] | None = None,
         transport: AsyncTransport | None = None,
         user_agent: str = USER_AGENT,
         counters: Counters | None = None,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = utc_now,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self.config = config
         self.sleep = sleep
         self._renew_token = renew_token
-        self._transport = transport or HttpxTransport(config, user_agent)
-        self._exchange = Exchange(config, counters=counters, clock=clock)
+        self._transport = transport or Httpx2Transport(config, user_agent)
+        self._exchange = Exchange(config, counters=counters, clock=clock, now=now)
 
     @property
     def counters(self) -> Counters:
@@ -72,7 +78,8 @@ class AsyncLeadConversionsClient:
 
         :raises LeadConversionError: of the class that says what to do about it.
         """
-        return await self._run(self._exchange.steps(query.request(), lambda answer: read_page(answer, query)))
+        read = partial(read_page, query=query, check_count=self.config.check_count)
+        return await self._run(self._exchange.steps(query.request(), read))
 
     async def list_pages(self, query: ListQuery) -> AsyncIterator[list[LeadConversion]]:
         """Walk a listing by cursor, newest first, a list of conversions for each request.
@@ -82,10 +89,15 @@ class AsyncLeadConversionsClient:
         """
         listing = Listing(query)
         while (following := listing.next_query) is not None:
-            yield listing.take(await self.get_page(following))
+            try:
+                page = await self.get_page(following)
+            except InvalidRequestError as error:
+                listing.restart(error)
+            else:
+                yield listing.take(page)
 
     async def find(self, query: ListQuery) -> LeadConversion | None:
-        """:return: the newest conversion that a query finds, or ``None``."""
+        """Return the newest conversion that a query finds, or ``None``."""
         async for page in self.list_pages(query):
             if page:
                 return page[0]
@@ -104,13 +116,16 @@ class AsyncLeadConversionsClient:
         await self.aclose()
 
     async def _run(self, steps: Steps[T]) -> T:
-        result: Result = None
+        result: StepResult = None
         try:
             while True:
                 step = steps.send(result)
                 result = None
                 if isinstance(step, Send):
-                    result = await self._transport(step.request, step.token)
+                    try:
+                        result = await self._transport(step.request, step.token)
+                    except Exception as error:  # noqa: BLE001  # the exchange knows what it means for this request
+                        result = error
                 elif isinstance(step, Wait):
                     await self.sleep(step.seconds)
                 elif self._renew_token is not None:

@@ -1,3 +1,3 @@
-"""The hook."""
+"""The hook, and the connection type."""
 
 from __future__ import annotations

@@ -3,88 +3,74 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from airflow_provider_leadconv.api.config import DEFAULT_BASE_URL, ClientConfig
-from airflow_provider_leadconv.api.errors import ConnectionConfigError, InvalidRequestError
-from airflow_provider_leadconv.api.records import as_bool
-from airflow_provider_leadconv.connection_form import CONN_TYPE, EXTRA_FIELDS
+from airflow_provider_leadconv.api.config import DEFAULT_BASE_URL, ClientConfig, check_url
+from airflow_provider_leadconv.api.exceptions import ConnectionConfigError, InvalidRequestError
+from airflow_provider_leadconv.api.models import as_bool
+from airflow_provider_leadconv.hooks.connection_form import CONN_TYPE, EXTRA_FIELDS
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+log = logging.getLogger(__name__)
 
 FORM_PREFIX = f"extra__{CONN_TYPE}__"
 
 
-class ConnectionFields(Protocol):
-    """What is read of Airflow's ``Connection``, whose class differs between Airflow's versions."""
-
-    @property
-    def conn_id(self) -> str | None:
-        """Id of the connection."""
-        ...
-
-    @property
-    def host(self) -> str | None:
-        """Host, or base URL."""
-        ...
-
-    @property
-    def schema(self) -> str | None:
-        """Scheme of the URL."""
-        ...
-
-    @property
-    def port(self) -> int | None:
-        """Port."""
-        ...
-
-    @property
-    def password(self) -> str | None:
-        """Access token."""
-        ...
-
-    @property
-    def extra(self) -> str | None:
-        """JSON object of options."""
-        ...
-
-
-def config_from_connection(connection: ConnectionFields) -> ClientConfig:
+def config_from_connection(connection: Connection) -> ClientConfig:
     """Check a connection and take its fields.
+
+    A connection of another type is read as well, with a warning.
 
     :param connection: the Airflow connection. Values in its extra may be strings, as the URI form makes them.
     :raises ConnectionConfigError: naming the connection and the field or key that is wrong.
     """
+    if connection.conn_type not in (None, "", CONN_TYPE):
+        log.warning(
+            "Connection %r has the type %r instead of %r. If it is the right one, correct its type",
+            connection.conn_id,
+            connection.conn_type,
+            CONN_TYPE,
+        )
     try:
         return ClientConfig(
             token=(connection.password or "").strip(),
             base_url=_base_url(connection),
+            connection=connection.conn_id,
             **{"account": connection.conn_id or "default", **_options(_decoded(connection.extra))},
         )
     except ConnectionConfigError as error:
-        raise ConnectionConfigError(f"connection {connection.conn_id!r}: {error.message}") from error
+        error.connection = connection.conn_id
+        raise
 
 
-def _base_url(connection: ConnectionFields) -> str:
+def no_connection(conn_id: str) -> ConnectionConfigError:
+    """Return the error for a connection that does not exist."""
+    return ConnectionConfigError(
+        f"the Airflow connection {conn_id!r} does not exist", remedy="Create it, or correct leadconv_conn_id."
+    )
+
+
+def _base_url(connection: Connection) -> str:
     host = (connection.host or "").strip().rstrip("/") or DEFAULT_BASE_URL
     schema = (connection.schema or "").strip().lower()
     if schema not in {"", "http", "https"}:
-        raise ConnectionConfigError(f"schema must be http or https, got {schema!r:.80}")
+        raise _wrong(f"schema must be http or https, got {schema!r:.80}", "schema")
     if "://" not in host:
         host = f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
         host = f"{schema or 'https'}://{host}"
     elif schema and schema != host.partition("://")[0].lower():
-        raise ConnectionConfigError(f"schema is {schema!r}, and host names another one; leave one out")
+        raise _wrong(f"schema is {schema!r}, but host has another one", "schema or the host")
     if not connection.port:
         return host
-    try:
-        parts = urlsplit(host)
-    except ValueError as error:
-        raise ConnectionConfigError(f"host is no URL: {error}") from error
+    parts = check_url("host", host)
     if ":" in parts.netloc.rpartition("]")[2]:
-        raise ConnectionConfigError(f"port {connection.port} is set, and host has one too; leave one out")
+        raise _wrong(f"port is {connection.port}, but host has a port, too", "port or the host")
     return parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
 
 
@@ -93,7 +79,7 @@ def _decoded(extra: str | None) -> dict[str, Any]:
     try:
         return msgspec.json.decode(extra, type=dict[str, Any] | None) or {} if extra else {}
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise ConnectionConfigError(f"extra is no JSON object: {error}") from error
+        raise _wrong(f"extra is not a JSON object: {error}", "extra") from error
 
 
 def _options(extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,8 +88,8 @@ def _options(extra: Mapping[str, Any]) -> dict[str, Any]:
         key = name.removeprefix(FORM_PREFIX)  # Test in the UI of Airflow 2 sends each field of the form by both names
         if key not in EXTRA_FIELDS:
             near = difflib.get_close_matches(key, EXTRA_FIELDS, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ConnectionConfigError(f"unknown key {name!r} in extra{hint} (known: {', '.join(EXTRA_FIELDS)})")
+            hint = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(EXTRA_FIELDS)}"
+            raise _wrong(f"unknown key {name!r} in extra; {hint}", "extra")
         if value is not None and value != "":  # the form sends fields that were left empty
             options[key] = _READERS[EXTRA_FIELDS[key]["schema"]["type"][0]](key, value)
     if "verify" in options and options["verify"].lower() in {"true", "false"}:
@@ -117,20 +103,25 @@ def _number(key: str, value: object) -> float:
             return float(value)  # type: ignore[arg-type]  # what float() cannot take is what we report
     except (TypeError, ValueError):
         pass
-    raise ConnectionConfigError(f"{key!r} in extra must be a number, got {value!r:.80}")
+    raise _wrong(f"{key!r} in extra must be a number, got {value!r:.80}", "extra")
 
 
 def _boolean(key: str, value: object) -> bool:
     try:
         return as_bool(value, f"{key!r} in extra")
     except InvalidRequestError as error:
-        raise ConnectionConfigError(error.message) from error
+        raise _wrong(error.message, "extra") from error
 
 
 def _string(key: str, value: object) -> str:
     if isinstance(value, str | bool):  # verify may be a JSON boolean
         return str(value).strip()
-    raise ConnectionConfigError(f"{key!r} in extra must be a string, got {value!r:.80}")
+    # Not the value: a proxy in a list or an object may hold a password.
+    raise _wrong(f"{key!r} in extra must be a string, not {type(value).__name__}", "extra")
+
+
+def _wrong(message: str, field: str) -> ConnectionConfigError:
+    return ConnectionConfigError(message, remedy=f"Correct the {field} of the connection.")
 
 
 _READERS: dict[str, Callable[[str, object], Any]] = {"number": _number, "boolean": _boolean, "string": _string}

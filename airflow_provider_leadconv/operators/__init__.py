@@ -1,3 +1,3 @@
-"""The operators."""
+"""The operators for bulk conversion and export."""
 
 from __future__ import annotations

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_leadconv.api.errors import InvalidRequestError
-from airflow_provider_leadconv.api.records import as_bool
-from airflow_provider_leadconv.failing import permanent_errors_fail
+from airflow_provider_leadconv.api.exceptions import InvalidRequestError
+from airflow_provider_leadconv.api.models import as_bool
 from airflow_provider_leadconv.hooks.leadconv import DEFAULT_CONN_ID, LeadConversionHook
-from airflow_provider_leadconv.links import FileLink, file_url, tell_links
+from airflow_provider_leadconv.hooks.parameters import check_seconds
+from airflow_provider_leadconv.hooks.paths import path_errors, storage_path
+from airflow_provider_leadconv.hooks.permanent_errors import fail_without_retry
+from airflow_provider_leadconv.hooks.task_progress import reporting_progress
+from airflow_provider_leadconv.links import FileLink, file_url, set_links
 from airflow_provider_leadconv.metrics import count
+from airflow_provider_leadconv.progress import Progress
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,38 +26,44 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_leadconv.jobs.export import ExportSummary
-    from airflow_provider_leadconv.jobs.reading import Selection
+    from airflow_provider_leadconv.export.lock import LockOptions
+    from airflow_provider_leadconv.export.selection import Selection
+    from airflow_provider_leadconv.export.summary import ExportSummary
 
 
 class LeadConversionExportOperator(BaseOperator):
     """Export lead conversions to a file or a folder, on a disk or in an object store.
 
-    A file appears when it is whole. A folder gets part files, and then ``_manifest.json``, which lists them: whoever
-    follows it sees whole exports only. If a run fails, what was there stays.
+    Files are published atomically. A folder has part files and ``_manifest.json``, which lists them and is written
+    last: readers of the manifest only see complete exports. If a run fails, the previous export is kept.
 
-    :param path: a file, or a folder if it ends in a slash, wherever :class:`ObjectStoragePath` reaches:
+    :param path: a file, or a folder if it ends with a slash, as an :class:`ObjectStoragePath`:
         ``/data/conversions.jsonl``, ``s3://aws_default@bucket/conversions/``. (templated)
     :param file_format: ``jsonl`` (every key the API sent), or ``csv`` or ``parquet`` (the documented columns); default:
-        what the path ends with, and ``jsonl`` for a folder. (templated)
-    :param compression: ``gzip`` or ``zstd``, for ``jsonl`` and ``csv``; default: what the path ends with. (templated)
+        by the extension of the path, and ``jsonl`` for a folder. (templated)
+    :param compression: ``gzip`` or ``zstd``, for ``jsonl`` and ``csv``; default: by the extension of the path.
+        (templated)
     :param lead_id: only the conversion of this lead. (templated)
     :param individual_id: only conversions to this contact. (templated)
     :param organization_id: only conversions to this contact. (templated)
-    :param deal_id: only conversions that made this deal. (templated)
+    :param deal_id: only conversions that created this deal. (templated)
     :param creator_id: only conversions by this user. (templated)
-    :param created_from: only conversions created then or later, a datetime or ISO 8601. (templated)
-    :param created_until: only conversions created earlier. The run waits until 5 minutes after it. (templated)
-    :param incremental: add to a folder what is new since its last manifest. The first run exports everything. What must
-        not change between runs (account, host, format, filters) is an error if it does.
-    :param full: start an incremental folder over, a bool or "true" or "false". (templated)
-    :param rows_per_file: rows a part of a folder; default: 100,000. A killed run goes on after its last whole part.
-    :param verify_complete: walk the listing a second time and compare it with what the files of the folder hold, read
-        back. What was missing is added, and the manifest says what was found.
+    :param created_from: only conversions created at this time or later, a datetime or ISO 8601 text. (templated)
+    :param created_until: only conversions created before this time. The run waits until 5 minutes after it. (templated)
+    :param incremental: add the conversions that are new since the last manifest to a folder: a bool, or "true" or
+        "false". The first run exports all.
+        The account, the host, the format and the filters must not change between runs.
+    :param full: start an incremental export over: a bool, or "true" or "false". (templated)
+    :param rows_per_file: rows per part of a folder; default: 100,000. The next run after a killed one continues after
+        its last part.
+    :param verify_complete: read the files of the folder back and compare them with a second pass over the listing.
+        Missing rows are added, and the manifest has the result. A bool, or "true" or "false".
+    :param lock_timeout: seconds to wait while another run writes to the same file or folder; 0 to fail at once. An
+        object store has no locks: there, the run that publishes second fails. Default: 10 minutes.
     :param leadconv_conn_id: id of an Airflow connection of type ``leadconv``.
     :return: ``path``, ``rows``, ``min_id``, ``max_id``, ``bytes``, ``api_calls`` and ``duration_s``.
     :raises InvalidRequestError: when the DAG is parsed, if parameters exclude each other.
-    :raises AirflowFailException: if the connection, the token or a parameter is wrong.
+    :raises AirflowFailException: if the connection, the token or a parameter is invalid.
     """
 
     template_fields: Sequence[str] = (
@@ -86,17 +96,20 @@ class LeadConversionExportOperator(BaseOperator):
         creator_id: int | str | None = None,
         created_from: datetime | str | None = None,
         created_until: datetime | str | None = None,
-        incremental: bool = False,
+        incremental: bool | str = False,
         full: bool | str = False,
         rows_per_file: int | None = None,
-        verify_complete: bool = False,
+        verify_complete: bool | str = False,
+        lock_timeout: float = 600.0,
         leadconv_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
+        kwargs.setdefault("multiple_outputs", True)
         super().__init__(**kwargs)
+        incremental = as_bool(incremental, "incremental")
         if incremental and (created_from is not None or created_until is not None):
             raise InvalidRequestError(
-                "incremental excludes created_from and created_until: it goes by ids, not by times"
+                "incremental cannot be combined with created_from and created_until, since it goes by ids"
             )
         self.path = path
         self.file_format = file_format
@@ -111,79 +124,86 @@ class LeadConversionExportOperator(BaseOperator):
         self.incremental = incremental
         self.full = full
         self.rows_per_file = rows_per_file
-        self.verify_complete = verify_complete
+        self.verify_complete = as_bool(verify_complete, "verify_complete")
+        self.lock_timeout = check_seconds("lock_timeout", lock_timeout)
         self.leadconv_conn_id = leadconv_conn_id
         self._summary: ExportSummary | None = None
-        # A path that does not end in a template says before it is rendered whether it is a folder.
+        # Whether a path is a folder is known before it is rendered, unless it ends with a template.
         if not str(self.path).endswith(("/", "}")):
-            self._refuse_options_of_folders(full=self.full is not False)
+            self._reject_folder_options(full=self.full is True)
 
     @cached_property
     def hook(self) -> LeadConversionHook:
-        """The hook, made when the task runs."""
+        """The hook, created when the task runs."""
         return LeadConversionHook(leadconv_conn_id=self.leadconv_conn_id)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Export.
+        """Export the conversions.
 
-        :return: what was exported; see the class.
+        :return: the summary.
         """
-        with permanent_errors_fail():
+        with fail_without_retry(), reporting_progress(context) as progress:
             export = self._export_folder if self.path.endswith("/") else self._export_file
-            summary = export(self._selection())
+            summary = export(self._selection(), self._lock_options(context))
+            progress.write(Progress(f"Exported {summary.rows} conversions", summary.rows, summary.rows))
         self._summary = summary
-        self.log.info("Exported %d conversions to %s (%d bytes)", summary.rows, self.path, summary.bytes)
+        if summary.rows or not self.incremental:
+            self.log.info("Exported %d conversions to %s (%d bytes)", summary.rows, self.path, summary.bytes)
         count(exported_rows=summary.rows)
-        tell_links(context, file=file_url(self.path))
+        set_links(self, context, file=file_url(self.path))
         return {"path": self.path, **msgspec.structs.asdict(summary)}
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:  # noqa: ARG002
-        """:return: the account's conversions and the file or folder; nothing if the task did not come so far.
+        """Return the lineage: the account's conversions, and the file or folder. It is empty if the task failed.
 
-        :param task_instance: not needed.
+        :param task_instance: unused.
         """
         from airflow_provider_leadconv import lineage
 
         if self._summary is None:
-            return lineage.lineage(inputs=[], outputs=[])
+            return lineage.operator_lineage(inputs=[], outputs=[])
         written = lineage.file_written(self.path, rows=self._summary.rows, size=self._summary.bytes)
-        return lineage.lineage(
+        return lineage.operator_lineage(
             inputs=[lineage.conversions_read(self.hook.get_conn().config.account)], outputs=[written]
         )
 
-    def _export_file(self, selection: Selection) -> ExportSummary:
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
+    def _export_file(self, selection: Selection, lock: LockOptions) -> ExportSummary:
+        from airflow_provider_leadconv.export.file import export_file
+        from airflow_provider_leadconv.file_formats import FileFormat
+        from airflow_provider_leadconv.storage.locations import folder_of
 
-        from airflow_provider_leadconv.jobs.export import export_file
-        from airflow_provider_leadconv.jobs.storage import folder_of
-        from airflow_provider_leadconv.jobs.writers import FileFormat
+        self._reject_folder_options(full=as_bool(self.full, "full"))
+        target = storage_path("path", self.path)
+        file_format = FileFormat.from_name(target.name, file_format=self.file_format, compression=self.compression)
+        with self.hook.get_conn() as client, path_errors("path", self.path):
+            return export_file(client, selection, folder_of(target.parent), target.name, file_format, lock)
 
-        self._refuse_options_of_folders(full=as_bool(self.full, "full"))
-        target = ObjectStoragePath(self.path)
-        how = FileFormat.of(target.name, file_format=self.file_format, compression=self.compression)
-        with self.hook.get_conn() as client:
-            return export_file(client, selection, folder_of(target.parent), target.name, how)
+    def _export_folder(self, selection: Selection, lock: LockOptions) -> ExportSummary:
+        from airflow_provider_leadconv.export.folder import ROWS_PER_FILE, FolderOptions, export_folder
+        from airflow_provider_leadconv.file_formats import FileFormat
+        from airflow_provider_leadconv.storage.locations import folder_of
 
-    def _export_folder(self, selection: Selection) -> ExportSummary:
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-        from airflow_provider_leadconv.jobs.dataset import ROWS_PER_FILE, DatasetOptions, export_dataset
-        from airflow_provider_leadconv.jobs.storage import folder_of
-        from airflow_provider_leadconv.jobs.writers import FileFormat
-
-        how = FileFormat(file_format=self.file_format or "jsonl", compression=self.compression)
-        options = DatasetOptions(
+        file_format = FileFormat(name=self.file_format or "jsonl", compression=self.compression)
+        options = FolderOptions(
             rows_per_file=ROWS_PER_FILE if self.rows_per_file is None else self.rows_per_file,
             incremental=self.incremental,
             full=as_bool(self.full, "full"),
             verify_complete=self.verify_complete,
         )
-        with self.hook.get_conn() as client:
-            return export_dataset(client, selection, folder_of(ObjectStoragePath(self.path)), how, options)
+        folder = folder_of(storage_path("path", self.path))
+        with self.hook.get_conn() as client, path_errors("path", self.path):
+            return export_folder(client, selection, folder, file_format, options, lock)
+
+    def _lock_options(self, context: Context) -> LockOptions:
+        from airflow_provider_leadconv.export.lock import LockOptions
+
+        ti = context.get("ti")
+        holder = f"run {ti.run_id} of task {ti.dag_id}.{ti.task_id}" if ti is not None else ""
+        return LockOptions(timeout=self.lock_timeout, holder=holder)
 
     def _selection(self) -> Selection:
-        from airflow_provider_leadconv.api.wire import FILTERS, ListQuery
-        from airflow_provider_leadconv.jobs.reading import Selection, as_time
+        from airflow_provider_leadconv.api.queries import FILTERS, ListQuery
+        from airflow_provider_leadconv.export.selection import Selection, as_time
 
         return Selection(
             query=ListQuery(**{name: getattr(self, name) for name in FILTERS}),
@@ -191,13 +211,13 @@ class LeadConversionExportOperator(BaseOperator):
             created_until=as_time(self.created_until, "created_until"),
         )
 
-    def _refuse_options_of_folders(self, *, full: bool) -> None:
+    def _reject_folder_options(self, *, full: bool) -> None:
         options = {
             "incremental": self.incremental,
             "full": full,
             "rows_per_file": self.rows_per_file is not None,
             "verify_complete": self.verify_complete,
         }
-        wrong = [name for name, is_set in options.items() if is_set]
-        if wrong:
-            raise InvalidRequestError(f"{', '.join(wrong)} needs a folder: end the path with a slash")
+        folder_options = [name for name, is_set in options.items() if is_set]
+        if folder_options:
+            raise InvalidRequestError(f"{', '.join(folder_options)} requires a folder: end the path with a slash")

@@ -15,7 +15,7 @@ _MODULES = {"Fault": "faults", "Sandbox": "server"}
 
 
 def __getattr__(name: str) -> object:
-    # Lazy, so that modules such as ratelimits need no web framework.
+    # Lazy, so that modules such as settings need no web framework.
     if name not in _MODULES:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)

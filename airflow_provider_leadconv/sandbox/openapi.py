@@ -1,4 +1,4 @@
-"""The OpenAPI document. Written out, since requests are checked by hand to fail exactly as the API fails."""
+"""The OpenAPI document. Written by hand, as requests are validated by hand to fail exactly as in the API."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_provider_leadconv.sandbox.parsing import (
 from airflow_provider_leadconv.sandbox.schemas import ConversionDocument, Errors, Page
 
 JSON = "application/json"
-# JSON Schema cannot tell a cursor from other base64, so its form has a name of our own.
+# JSON Schema cannot describe a cursor, so its format has a name of our own.
 CURSOR_FORMAT = "lead-conversions-cursor"
 
 _ERRORS = {
@@ -24,9 +24,9 @@ _ERRORS = {
     401: "The access token is missing, malformed, expired or revoked.",
     403: "The access token lacks the scope.",
     404: "There is no such lead, or no such path.",
-    409: "Conflict: throttling in disguise, or a lead that is converted already, as configured.",
-    422: "The lead cannot be converted as asked.",
-    429: "The token's rate is used up.",
+    409: "Throttling, or a lead that is already converted, depending on the settings of the sandbox.",
+    422: "The lead cannot be converted as requested.",
+    429: "The rate limit of the token was exceeded.",
 }
 _FILTERED_BY = {
     "lead_id": "the lead that was converted",
@@ -60,7 +60,7 @@ def _list_operation() -> dict[str, Any]:
         _parameter("per_page", "Conversions on a page.", **integer, maximum=MAX_PER_PAGE, default=DEFAULT_PER_PAGE),
         _parameter(
             "cursor",
-            "From the `next_page` link of the page before, byte for byte. With it `page` has no effect.",
+            "Cursor of the `next_page` link on the previous page, unchanged. `page` has no effect then.",
             type="string",
             format=CURSOR_FORMAT,
         ),
@@ -71,7 +71,7 @@ def _list_operation() -> dict[str, Any]:
     return {
         "operationId": "list_lead_conversions",
         "summary": "Retrieve all lead conversions",
-        "description": "In descending order of id. All filters have to fit. Needs the scope `read`.",
+        "description": "In descending order of id. Conversions match all given filters. Requires the scope `read`.",
         "parameters": parameters,
         "responses": _responses({200: "A page of conversions."}, "Page", (400, 401, 403, 404, 409, 429)),
     }
@@ -85,25 +85,26 @@ def _create_operation() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             "lead_id": {**identifier, "description": "The lead to convert."},
-            "owner_id": {**identifier, "description": "Owner of what is created; default the lead's owner."},
+            "owner_id": {**identifier, "description": "Owner of the created objects; default the owner of the lead."},
             "create_deal": {"type": "boolean", "default": True, "description": "Whether to create a deal."},
         },
     }
     body = {"type": "object", "required": ["data"], "properties": {"data": data}}
-    success = {200: "The conversion.", 201: "The conversion, if the sandbox is set to answer 201."}
+    success = {200: "The conversion.", 201: "The conversion, if the setting `post_status` is 201."}
     return {
         "operationId": "create_lead_conversion",
         "summary": "Convert a lead",
-        "description": "To an individual, organization or both, as the lead has it. Needs the scope `write`.",
+        "description": "Creates an individual, an organization or both. Requires the scope `write`.",
         "requestBody": {"required": True, "content": {JSON: {"schema": body}}},
         "responses": _responses(success, "ConversionDocument", tuple(_ERRORS)),
     }
 
 
 def openapi_document(version: str, path_prefix: str = "") -> dict[str, Any]:
-    """:param version: of the package.
-    :param path_prefix: what comes before ``/v2``.
-    :return: the document.
+    """Return the OpenAPI document.
+
+    :param version: of the package.
+    :param path_prefix: prefix of the path ``/v2``.
     """
     _, schemas = msgspec.json.schema_components(
         (Page, ConversionDocument, Errors), ref_template="#/components/schemas/{name}"

@@ -1,4 +1,4 @@
-"""What a request says: the query of a listing and the body of a conversion, checked as the API does."""
+"""Parse and validate the query of a listing and the body of a conversion request, as the API does."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from urllib.parse import quote
 
 import msgspec
 
-from airflow_provider_leadconv.sandbox.errors import ApiError, field_error, invalid_param, simple_error
+from airflow_provider_leadconv.sandbox.schemas import ApiError, ErrorDetail, field_error, invalid_param, simple_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from airflow_provider_leadconv.sandbox.schemas import ErrorDetail
 
 FILTERS = ("lead_id", "individual_id", "organization_id", "deal_id", "creator_id")
 MAX_PAGE = 50
@@ -38,7 +36,7 @@ class ListingQuery(msgspec.Struct, frozen=True):
 
     @property
     def offset(self) -> int:
-        """How many conversions come before this page."""
+        """Number of conversions before this page."""
         return 0 if self.below is not None else (self.page - 1) * self.per_page
 
 
@@ -51,14 +49,16 @@ class ConversionBody(msgspec.Struct, frozen=True):
 
 
 def encode_cursor(last_id: int) -> str:
-    """:param last_id: id of the last conversion on the page.
-    :return: the cursor as Ruby's ``encode64`` makes it: base64 with a newline at the end.
+    """Return a cursor in the form of Ruby's ``encode64``: base64 with a newline at the end.
+
+    :param last_id: id of the last conversion on the page.
     """
     return base64.b64encode(b'{"last_id":%d}' % last_id).decode() + "\n"
 
 
 def decode_cursor(cursor: str) -> int:
-    """:return: the id inside.
+    """Return the id in a cursor.
+
     :raises ValueError: not a cursor of this API, byte for byte.
     """
     try:
@@ -72,12 +72,12 @@ def decode_cursor(cursor: str) -> int:
 
 
 def next_page_url(base: str, last_id: int, per_page: int) -> str:
-    """:return: the link to the next page: cursor and page size, no filters."""
+    """Return the link to the next page: cursor and page size, no filters."""
     return f"{base}/v2/lead_conversions?cursor={quote(encode_cursor(last_id))}&per_page={per_page}"
 
 
 def parse_query(query: Mapping[str, str]) -> ListingQuery:
-    """Check a query.
+    """Parse and validate a query.
 
     :raises ApiError: a parameter is malformed or out of range.
     """
@@ -105,15 +105,15 @@ def _integer(query: Mapping[str, str], name: str, maximum: int, default: int) ->
 
 
 def _number(text: str) -> int | float:
-    """:return: an integer if it is one: to JSON Schema 2.0 is as good as 2."""
+    """Return an integer if the value is integral: in JSON Schema, 2.0 equals 2."""
     number = float(text)
     return int(number) if number.is_integer() else number
 
 
 def parse_body(content_type: str, body: bytes) -> ConversionBody:
-    """Check a body.
+    """Parse and validate a request body.
 
-    :raises ApiError: 400 if it is no JSON, 422 if it is not a conversion request.
+    :raises ApiError: 400 if it is not JSON, 422 if it is not a conversion request.
     """
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise simple_error(

@@ -1,7 +1,8 @@
-"""The documents the API answers with. Encoded as they stand, described in the OpenAPI document."""
+"""The documents and errors of the API. Encoded as they stand, described in the OpenAPI document."""
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Literal
 
 import msgspec
@@ -21,7 +22,7 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
 
 
 class ConversionLinks(msgspec.Struct, frozen=True, gc=False):
-    """Where the created objects are."""
+    """URLs of the created objects."""
 
     individual: str | None
     organization: str | None
@@ -29,22 +30,23 @@ class ConversionLinks(msgspec.Struct, frozen=True, gc=False):
 
 
 class ConversionMeta(msgspec.Struct, frozen=True, gc=False):
-    """What accompanies each conversion."""
+    """Metadata of a conversion."""
 
     links: ConversionLinks
     type: Literal["lead_conversion"] = "lead_conversion"
 
 
 class ConversionDocument(msgspec.Struct, frozen=True, gc=False):
-    """One conversion with its metadata: an answer to POST, or an item of a page."""
+    """One conversion with its metadata: the response to POST, or an item of a page."""
 
     data: Conversion
     meta: ConversionMeta
 
     @classmethod
-    def of(cls, conversion: Conversion, link_base: str) -> ConversionDocument:
-        """:param conversion: the record.
-        :param link_base: scheme and host of the links.
+    def from_record(cls, conversion: Conversion, link_base: str) -> ConversionDocument:
+        """Add the metadata to a record.
+
+        :param link_base: URL that the links start with.
         """
 
         def link(collection: str, object_id: int | None) -> str | None:
@@ -59,7 +61,7 @@ class ConversionDocument(msgspec.Struct, frozen=True, gc=False):
 
 
 class PageLinks(msgspec.Struct, frozen=True):
-    """The way to the next page; absent on the last one."""
+    """The link to the next page; absent on the last page."""
 
     next_page: str | UnsetType = UNSET
 
@@ -80,7 +82,7 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class ErrorDetail(msgspec.Struct, frozen=True):
-    """One thing wrong. ``resource`` and ``field`` (a JSON Pointer) only where a record is at fault."""
+    """One error. ``resource`` and ``field`` (a JSON Pointer) are set only for errors of a record."""
 
     code: str
     message: str
@@ -96,7 +98,7 @@ class ErrorLinks(msgspec.Struct, frozen=True):
 
 
 class ErrorMeta(msgspec.Struct, frozen=True):
-    """What accompanies each error."""
+    """Metadata of an error."""
 
     type: Literal["error"] = "error"
     links: ErrorLinks = ErrorLinks()
@@ -122,3 +124,85 @@ class Errors(msgspec.Struct, frozen=True):
 
     errors: list[ErrorItem]
     meta: ErrorsMeta
+
+
+class ApiError(Exception):
+    """An error response of the API.
+
+    :param status: HTTP status.
+    :param details: one or more errors.
+    :param logref: whether the envelope names the request; errors of query parameters do not.
+    """
+
+    def __init__(self, status: int, *details: ErrorDetail, logref: bool = True) -> None:
+        super().__init__(status, *details)
+        self.status = status
+        self.details = details
+        self.logref = logref
+
+    def envelope(self, request_id: str) -> Errors:
+        """Return the error as the API reports it.
+
+        :param request_id: the value of ``logref``.
+        """
+        # Python 3.13 calls it "Unprocessable Content"; the API keeps to the older name.
+        reason = "Unprocessable Entity" if self.status == 422 else HTTPStatus(self.status).phrase
+        return Errors(
+            errors=[ErrorItem(error=detail) for detail in self.details],
+            meta=ErrorsMeta(
+                http_status=f"{self.status} {reason}",
+                logref=request_id if self.logref else UNSET,
+            ),
+        )
+
+
+def simple_error(status: int, code: str, message: str, details: str) -> ApiError:
+    """Return an error that is not about a record or a field."""
+    return ApiError(status, ErrorDetail(code=code, message=message, details=details))
+
+
+def invalid_param(name: str, requirement: str, given: str) -> ApiError:
+    """Return the 400 for a query parameter, worded as in the API's responses for ``/v2/leads``."""
+    details = (
+        f"The request query parameter '{name}' is malformed, missing, or has an invalid value "
+        f"({requirement}, given: {given})"
+    )
+    detail = ErrorDetail(code="invalid_param", message="Parameter is invalid.", details=details)
+    return ApiError(400, detail, logref=False)
+
+
+def field_error(code: str, field: str, details: str) -> ErrorDetail:
+    """Return what is wrong with one field of a conversion request.
+
+    :param field: name of the key inside ``data``.
+    """
+    return ErrorDetail(
+        code=code,
+        message="The submitted value is not acceptable.",
+        details=details,
+        resource="lead_conversion",
+        field=f"/data/{field}",
+    )
+
+
+def incorrect_path(path: str, method: str) -> ApiError:
+    """Return the 404 for an unknown path or method."""
+    details = f"Requested path at '{path}' was not found using the HTTP method '{method}'."
+    return simple_error(404, "incorrect_path", "The requested path was not found.", details)
+
+
+def rate_limit_exceeded() -> ApiError:
+    """Return the documented 429."""
+    return simple_error(
+        429, "rate_limit_exceeded", "Too many requests.", "The rate limit of the access token was exceeded."
+    )
+
+
+def conflict() -> ApiError:
+    """Return a 409. The vendor does not document whether it means throttling or a conflict."""
+    return simple_error(409, "conflict", "Conflict.", "The request conflicts with another one.")
+
+
+def not_found() -> ApiError:
+    """Return the 404 for a record that does not exist or is not visible to the user."""
+    return simple_error(404, "not_found", "Not found.", "The requested resource could not be found.")

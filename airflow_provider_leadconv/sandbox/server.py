@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections import Counter
 from random import Random
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Self
@@ -12,25 +13,22 @@ from urllib.parse import quote
 
 import msgspec
 import uvicorn
+from typing_extensions import override
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from airflow_provider_leadconv.sandbox.app import SandboxApp
 from airflow_provider_leadconv.sandbox.service import Service
-from airflow_provider_leadconv.sandbox.settings import (
-    RateWindow,
-    SecondConversion,
-    Settings,
-    ThrottleShape,
-    UnknownLead,
-)
+from airflow_provider_leadconv.sandbox.settings import SandboxSettings
 from airflow_provider_leadconv.sandbox.store import Store
-from airflow_provider_leadconv.sandbox.transport import SandboxProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Unpack
 
     from airflow_provider_leadconv.sandbox.access import Scope
     from airflow_provider_leadconv.sandbox.faults import Fault
-    from airflow_provider_leadconv.sandbox.log import LoggedRequest
+    from airflow_provider_leadconv.sandbox.history import History, LoggedRequest
+    from airflow_provider_leadconv.sandbox.settings import SettingsOptions
 
 LOOPBACK = "127.0.0.1"
 START_TIMEOUT = 10.0
@@ -39,28 +37,26 @@ STOP_TIMEOUT = 5.0
 KEEP_ALIVE = 75
 
 
+class SandboxProtocol(H11Protocol):
+    """Adds the connection's transport to the state of its requests, for responses that misuse it."""
+
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as H11Protocol
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "transport": transport}
+
+
 class Sandbox:
     """A local stand-in for the Lead Conversions API, as a context manager.
 
-    :param leads: how many leads can be converted.
-    :param conversions: how many conversions there are already.
-    :param seed: decides ids, kinds, the token, and when faults strike.
-    :param faults: what goes wrong: :class:`Fault` or texts such as ``"drop_after:0.3"``.
-    :param port: to listen on; 0 for a free one.
-    :param path_prefix: what comes before ``/v2``, such as ``/sell``.
-    :param rate: requests a second per token; None for no limit.
-    :param rate_window: how they are counted: ``token_bucket``, ``fixed`` or ``sliding``.
-    :param throttle_shape: the answer to a request over the limit: name of a ``throttle_`` fault.
-    :param retry_after: seconds in a ``Retry-After`` header of such answers; None for no header, as ever.
-    :param latency: seconds before a request is worked on.
-    :param arrivals: conversions that other users make at each listing request.
-    :param second_conversion: what a converted lead gives: ``refuse`` (422), ``not_found`` (404), ``conflict``
-        (409), ``same`` (the same record) or ``new`` (one more conversion).
-    :param unknown_lead: what an unknown lead gives: ``not_found`` (404) or ``invalid`` (422).
-    :param post_status: status of a successful conversion, 200 or 201.
-    :param link_base: scheme and host of links.
-    :param foreign_url: scheme and host for the faults ``redirect`` and ``foreign_link``.
-    :raises ValueError: a value that makes no sense.
+    :param leads: number of leads that can be converted.
+    :param conversions: number of existing conversions.
+    :param seed: decides ids, kinds of leads, the token, and when faults apply.
+    :param faults: active faults: :class:`Fault` or texts such as ``"drop_after:0.3"``.
+    :param port: the port to listen on; 0 for a free one.
+    :param path_prefix: prefix of the path ``/v2``, such as ``/sell``.
+    :param settings: how it behaves; see :class:`SandboxSettings`.
+    :raises ValueError: an unknown setting or an invalid value.
     """
 
     def __init__(
@@ -72,33 +68,13 @@ class Sandbox:
         faults: Iterable[Fault | str] = (),
         port: int = 0,
         path_prefix: str = "",
-        rate: float | None = None,
-        rate_window: RateWindow = "token_bucket",
-        throttle_shape: ThrottleShape = "throttle_429",
-        retry_after: int | None = None,
-        latency: float = 0.0,
-        arrivals: int = 0,
-        second_conversion: SecondConversion = "refuse",
-        unknown_lead: UnknownLead = "not_found",
-        post_status: int = 200,
-        link_base: str = "https://api.getbase.com",
-        foreign_url: str = "https://foreign.invalid",
+        **settings: Unpack[SettingsOptions],
     ) -> None:
-        settings = Settings().changed(
-            rate=rate,
-            rate_window=rate_window,
-            throttle_shape=throttle_shape,
-            retry_after=retry_after,
-            latency=latency,
-            arrivals=arrivals,
-            second_conversion=second_conversion,
-            unknown_lead=unknown_lead,
-            post_status=post_status,
-            link_base=link_base,
-            foreign_url=foreign_url,
-        )
+        if path_prefix and (not path_prefix.startswith("/") or path_prefix.endswith("/")):
+            msg = f"path_prefix is {path_prefix!r}, must start with a slash and not end with one"
+            raise ValueError(msg)
         self._store = Store(leads=leads, conversions=conversions, seed=seed)
-        self._service = Service(self._store, settings, faults, seed=seed)
+        self._service = Service(self._store, SandboxSettings().changed(**settings), faults, seed=seed)
         self._app = SandboxApp(self._service, path_prefix)
         self._path_prefix = path_prefix
         self._requested_port = port
@@ -116,15 +92,19 @@ class Sandbox:
         self.stop()
 
     def start(self) -> None:
-        """Listen, and return once requests are answered.
+        """Start the server, and return when it accepts requests.
 
-        :raises OSError: the port is taken.
+        :raises OSError: the port is in use.
         """
-        # asyncio sends small packets at once only if the protocol is named; else each answer takes 40 ms.
+        # asyncio sets TCP_NODELAY only if the protocol is named; without it each response takes 40 ms.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind((LOOPBACK, self._requested_port))
-        self._socket.listen(1024)
+        try:
+            self._socket.bind((LOOPBACK, self._requested_port))
+            self._socket.listen(1024)
+        except OSError:
+            self._socket.close()
+            raise
         self.port = self._socket.getsockname()[1]
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -152,7 +132,7 @@ class Sandbox:
         await self._server.serve(sockets=[self._socket])
 
     def stop(self) -> None:
-        """Close all connections, requests being worked on included, and stop listening. Harmless twice."""
+        """Close all connections, also those of requests in progress, and stop listening. Idempotent."""
         if not self._thread.is_alive():
             return
         self._server.should_exit = True
@@ -161,7 +141,7 @@ class Sandbox:
         self._socket.close()
 
     def _close_connections(self) -> None:
-        # Whatever waits on a connection, such as a stalled answer, ends with it.
+        # A response that waits, such as a stalled one, ends with its connection.
         for connection in list(self._server.server_state.connections):
             transport = getattr(connection, "transport", None)
             if transport is not None:
@@ -208,18 +188,23 @@ class Sandbox:
         return [msgspec.structs.asdict(conversion) for conversion in self._store.conversions]
 
     @property
-    def conversion_counts(self) -> dict[int, int]:
-        """Lead id -> how often it was converted, removed conversions included."""
+    def conversion_counts(self) -> Counter[int]:
+        """Lead id -> how often it was converted, removed conversions included; 0 for a lead that was not."""
         return self._store.conversion_counts
 
     @property
     def requests(self) -> list[LoggedRequest]:
-        """The requests so far, oldest first; an entry's ``status`` is None while it is not answered."""
-        return self._service.log.entries()
+        """The requests so far, oldest first; ``status`` is None before the response."""
+        return self._app.request_log.entries()
+
+    @property
+    def history(self) -> History:
+        """All requests and all conversions: which request made which conversion, and when it became visible."""
+        return self._service.history(self._app.request_log)
 
     @property
     def faults(self) -> tuple[Fault, ...]:
-        """What goes wrong. Set it to :class:`Fault` objects or texts; ``times`` count afresh then."""
+        """The active faults. Set it to :class:`Fault` objects or texts; this restarts the count of ``times``."""
         return self._service.injector.faults
 
     @faults.setter
@@ -227,23 +212,27 @@ class Sandbox:
         self._service.injector.faults = tuple(faults)
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> SandboxSettings:
         """How it behaves."""
         return self._service.settings
 
-    def change_settings(self, **changes: object) -> None:
-        """:param changes: ``rate`` to ``foreign_url`` of the constructor; rate limits start afresh.
-        :raises ValueError: an unknown name or a bad value.
+    def change_settings(self, **changes: Unpack[SettingsOptions]) -> None:
+        """Change settings, and restart the rate limits.
+
+        :param changes: settings by name; see :class:`SandboxSettings`.
+        :raises ValueError: an unknown name or an invalid value.
         """
         self._service.change_settings(**changes)
 
     def clear_requests(self) -> None:
-        """Forget the requests so far."""
-        self._service.log.clear()
+        """Remove all requests from ``requests``."""
+        self._app.request_log.clear()
 
     def add_leads(self, number: int, *, convertible: bool = True) -> list[int]:
-        """:param number: how many leads to add.
-        :param convertible: False for leads that are refused with 422.
+        """Add leads.
+
+        :param number: how many.
+        :param convertible: False for leads that are rejected with 422.
         :return: their ids.
         """
         return self._store.add_leads(number, convertible=convertible)
@@ -259,14 +248,15 @@ class Sandbox:
         return msgspec.structs.asdict(self._store.add_conversion(lead_id, visible_after))
 
     def remove_conversion(self, conversion_id: int) -> None:
-        """Take a conversion out of the listing. Its lead stays converted.
+        """Remove a conversion from the listing. Its lead stays converted.
 
         :raises KeyError: there is no such conversion.
         """
         self._store.remove_conversion(conversion_id)
 
     def add_token(self, token: str, scopes: Iterable[Scope] = ("read", "write")) -> None:
-        """:param token: a further token, with a rate of its own.
+        """Add a token, with a rate limit of its own.
+
         :param scopes: what it allows.
         """
         self._service.access.add(token, scopes, self._store.owners[0])

@@ -1,9 +1,10 @@
-"""State of the fake Sell account: leads, users and conversions. No HTTP in here."""
+"""State of the simulated Sell account: leads, users and conversions, without HTTP."""
 
 from __future__ import annotations
 
 import heapq
 import time
+from collections import Counter
 from contextlib import suppress
 from functools import partial
 from itertools import count, islice
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from airflow_provider_leadconv.sandbox.history import RecordedConversion
 from airflow_provider_leadconv.sandbox.table import (
     FIRST_CONTACT_ID,
     FIRST_CONVERSION_ID,
@@ -35,7 +37,7 @@ USERS = 5
 
 
 class Lead(msgspec.Struct, frozen=True):
-    """A lead: what it is converted to, whose it is, and whether it can be converted at all."""
+    """A lead: what it is converted to, its owner, and whether it can be converted."""
 
     id: int
     kind: LeadKind
@@ -47,7 +49,7 @@ class ConversionRefusedError(Exception):
     """The lead cannot be converted.
 
     :param reason: why not.
-    :param existing: the conversion there is already, if that is why.
+    :param existing: the existing conversion of a converted lead, if it has not been removed.
     """
 
     def __init__(self, reason: Refusal, existing: Conversion | None = None) -> None:
@@ -59,10 +61,10 @@ class ConversionRefusedError(Exception):
 class Store:
     """A Sell account, the same for the same seed. Safe to use from several threads.
 
-    :param leads: how many leads can be converted.
-    :param conversions: how many conversions there are already.
+    :param leads: number of leads that can be converted.
+    :param conversions: number of existing conversions.
     :param seed: decides ids, kinds and gaps.
-    :param clock: seconds on a clock that never runs backwards; decides what is visible.
+    :param clock: seconds of a monotonic clock; decides what is visible.
     :param wall_clock: epoch seconds; decides ``created_at`` of new conversions.
     """
 
@@ -85,18 +87,20 @@ class Store:
         self._converted = self._table.index("lead_id")
         self._leads: dict[int, Lead] = {}
         self._last_id = self._table.ids[-1] if conversions else FIRST_CONVERSION_ID
-        # Above everything made up: lead ids were spread over blocks of 64.
+        # Above all generated ids: lead ids are spread over blocks of 64.
         self._last_lead_id = FIRST_LEAD_ID + 7 * (conversions + 64)
         self._last_contact_id = FIRST_CONTACT_ID + 2 * conversions
         self._last_deal_id = FIRST_DEAL_ID + 3 * conversions
-        # id -> when it appears in the listing, when look-ups find it. Absent: at once.
-        self._visible_at: dict[int, tuple[float, float]] = {}
+        # By id: all that were made or removed since.
+        self._recorded: dict[int, RecordedConversion] = {}
         self._late_commits: list[tuple[float, int, partial[Conversion]]] = []
         self._sequence = count()
         self.add_leads(leads)
 
     def add_leads(self, number: int, *, convertible: bool = True) -> list[int]:
-        """:param number: how many leads to add.
+        """Add leads.
+
+        :param number: how many.
         :param convertible: False for leads that the API refuses to convert.
         :return: their ids.
         """
@@ -118,15 +122,28 @@ class Store:
             return [self._table.record(position) for position in self._table.positions_below(None)]
 
     @property
-    def conversion_counts(self) -> dict[int, int]:
-        """Lead id -> how often it was converted, removed conversions included."""
+    def conversion_counts(self) -> Counter[int]:
+        """Lead id -> how often it was converted, removed conversions included; 0 for a lead that was not."""
         with self._lock:
             self._commit_late()
-            return {lead_id: len(ids) for lead_id, ids in self._converted.items()}
+            return Counter({lead_id: len(ids) for lead_id, ids in self._converted.items()})
+
+    @property
+    def history(self) -> list[RecordedConversion]:
+        """All conversions in ascending order of id, including removed ones."""
+        with self._lock:
+            self._commit_late()
+            initial = (
+                self._table.record(position)
+                for position, id_ in enumerate(self._table.ids)
+                if id_ not in self._recorded
+            )
+            recorded = [*map(RecordedConversion, initial), *self._recorded.values()]
+            return sorted(recorded, key=lambda each: each.conversion.id)
 
     @property
     def top(self) -> int:
-        """An id above all there are."""
+        """An id above all existing ones."""
         return self._last_id + 1
 
     def convert(
@@ -139,14 +156,16 @@ class Store:
         again: bool = False,
         visible_after: float = 0.0,
         lookup_after: float = 0.0,
+        request_id: str | None = None,
     ) -> Conversion:
         """Convert a lead.
 
-        :param owner_id: user who shall own the created objects; None for the lead's owner.
-        :param creator_id: user who converts.
+        :param owner_id: owner of the created objects; None for the lead's owner.
+        :param creator_id: user who converts the lead.
         :param again: whether a converted lead may be converted once more.
-        :param visible_after: seconds until the conversion is visible at all.
+        :param visible_after: seconds until the conversion is visible.
         :param lookup_after: seconds until look-ups by lead or created object find it.
+        :param request_id: id of the request that converts it; None if another user does.
         :raises ConversionRefusedError: it cannot be converted.
         """
         with self._lock:
@@ -163,12 +182,10 @@ class Store:
             if lead is not None and not lead.convertible:
                 raise ConversionRefusedError("unconvertible")
             conversion = self._append(lead_id, lead.kind if lead else "both", create_deal, creator_id)
-            if visible_after or lookup_after:
-                now = self._clock()
-                self._visible_at[conversion.id] = (
-                    now + visible_after,
-                    now + max(visible_after, lookup_after),
-                )
+            now = self._clock()
+            self._recorded[conversion.id] = RecordedConversion(
+                conversion, request_id, now, now + visible_after, now + max(visible_after, lookup_after)
+            )
             return conversion
 
     def convert_later(
@@ -179,13 +196,23 @@ class Store:
         owner_id: int | None = None,
         create_deal: bool = True,
         creator_id: int | None = None,
+        again: bool = False,
+        request_id: str | None = None,
     ) -> None:
-        """Convert a lead some time from now, unless it cannot be converted then.
+        """Convert a lead later, unless it cannot be converted by then.
 
-        :param seconds: how long from now; for the rest see :meth:`convert`.
+        :param seconds: delay; for the rest see :meth:`convert`.
         """
         with self._lock:
-            convert = partial(self.convert, lead_id, owner_id=owner_id, create_deal=create_deal, creator_id=creator_id)
+            convert = partial(
+                self.convert,
+                lead_id,
+                owner_id=owner_id,
+                create_deal=create_deal,
+                creator_id=creator_id,
+                again=again,
+                request_id=request_id,
+            )
             heapq.heappush(self._late_commits, (self._clock() + seconds, next(self._sequence), convert))
 
     def add_conversion(self, lead_id: int | None = None, visible_after: float = 0.0) -> Conversion:
@@ -200,33 +227,38 @@ class Store:
             return self.convert(target, creator_id=self.owners[-1], visible_after=visible_after)
 
     def remove_conversion(self, conversion_id: int) -> None:
-        """Take a conversion out of the listing. Its lead stays converted.
+        """Remove a conversion from the listing. Its lead stays converted.
 
         :raises KeyError: there is no such conversion.
         """
         with self._lock:
             self._commit_late()
+            position = self._table.position(conversion_id)
+            if position is None:
+                raise KeyError(conversion_id)
+            recorded = self._recorded.get(conversion_id) or RecordedConversion(self._table.record(position))
+            self._recorded[conversion_id] = msgspec.structs.replace(recorded, removed_at=self._clock())
             self._table.remove(conversion_id)
 
     def find(
         self, filters: Mapping[str, int], *, below: int | None = None, offset: int = 0, limit: int = 25
     ) -> list[Conversion]:
-        """List what is visible now, newest first.
+        """Return visible conversions, newest first.
 
-        :param filters: field -> value; a conversion has to fit all of them.
+        :param filters: field -> value; conversions match all of them.
         :param below: only conversions with an id below this one.
         :param offset: how many to skip.
         :param limit: how many to return.
         """
         with self._lock:
             self._commit_late()
-            fitting = self._fitting(filters, below)
-            return [self._table.record(position) for position in islice(fitting, offset, offset + limit)]
+            matching = self._matching(filters, below)
+            return [self._table.record(position) for position in islice(matching, offset, offset + limit)]
 
-    def _fitting(self, filters: Mapping[str, int], below: int | None) -> Iterator[int]:
+    def _matching(self, filters: Mapping[str, int], below: int | None) -> Iterator[int]:
         now = self._clock()
         ids = self._table.ids
-        # A creator has a large share of all conversions: for that filter an index is no use.
+        # A creator has a large share of all conversions: an index of this field does not help.
         selective = next((field for field in filters if field != "creator_id"), None)
         if selective is None:
             positions = self._table.positions_below(below)
@@ -234,8 +266,8 @@ class Store:
             positions = self._table.positions_with(selective, filters[selective], below)
         conditions = [(self._table.columns[field], value) for field, value in filters.items()]
         for position in positions:
-            visible_at = self._visible_at.get(ids[position])
-            if visible_at is not None and visible_at[selective is not None] > now:
+            recorded = self._recorded.get(ids[position])
+            if recorded is not None and (recorded.listed_from if selective is None else recorded.found_from) > now:
                 continue
             if all(column[position] == value for column, value in conditions):
                 yield position
@@ -263,7 +295,7 @@ class Store:
         return self._table.record(len(self._table) - 1)
 
     def _commit_late(self) -> None:
-        """Make the conversions that are due by now. Called before anything is read or written."""
+        """Make the conversions that are due. Called before anything is read or written."""
         now = self._clock()
         while self._late_commits and self._late_commits[0][0] <= now:
             convert = heapq.heappop(self._late_commits)[2]

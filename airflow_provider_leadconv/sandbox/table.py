@@ -1,4 +1,4 @@
-"""Conversions in columns: a million of them fit into some 200 MB and are there within seconds."""
+"""Conversions in columns: a million of them take about 200 MB and a few seconds to generate."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FIELDS = ("id", "lead_id", "individual_id", "organization_id", "deal_id", "creat
 
 
 class ConversionTable:
-    """Rows in ascending order of id. Zero stands for null; ``created_at`` is in epoch seconds."""
+    """Rows in ascending order of id. Zero means null; ``created_at`` is in epoch seconds."""
 
     def __init__(self) -> None:
         self.columns = {field: array("q") for field in FIELDS}
@@ -37,16 +37,16 @@ class ConversionTable:
         return len(self.ids)
 
     def append(self, row: Sequence[int]) -> None:
-        """:param row: values in the order of ``FIELDS``; its id is above all others."""
+        """Add a row, in the order of ``FIELDS``, whose id is above all others."""
         for field, value in zip(FIELDS, row, strict=True):
             self.columns[field].append(value)
-            # Nobody looks up null, and its many ids would make the index slow to build.
+            # Null is never looked up, and its many ids would slow down the index.
             if value and field in self._indexes:
                 index = self._indexes[field]
                 index[value] = (*index.get(value, ()), row[0])
 
     def remove(self, conversion_id: int) -> None:
-        """Take a row out. The index keeps its id: the lead has been converted all the same.
+        """Remove a row. The index keeps its id: its lead stays converted.
 
         :raises KeyError: there is no such row.
         """
@@ -57,13 +57,13 @@ class ConversionTable:
             del column[position]
 
     def position(self, conversion_id: int) -> int | None:
-        """:return: where the row is, or None if there is none."""
+        """Return the position of a row, or None if it does not exist."""
         position = bisect_left(self.ids, conversion_id)
         found = position < len(self.ids) and self.ids[position] == conversion_id
         return position if found else None
 
     def index(self, field: str) -> dict[int, tuple[int, ...]]:
-        """:return: value -> ids of the conversions that have it, removed ones too; built when first used."""
+        """Return value -> ids of the conversions with it, including removed ones; built on first use."""
         if field not in self._indexes:
             index: dict[int, tuple[int, ...]] = {}
             for value, conversion_id in zip(self.columns[field], self.ids, strict=True):
@@ -73,12 +73,12 @@ class ConversionTable:
         return self._indexes[field]
 
     def positions_below(self, conversion_id: int | None) -> Iterator[int]:
-        """:return: positions of the rows with a lower id (None: all rows), newest first."""
+        """Return positions of the rows with a lower id (None: all rows), newest first."""
         end = len(self) if conversion_id is None else bisect_left(self.ids, conversion_id)
         return iter(range(end - 1, -1, -1))
 
     def positions_with(self, field: str, value: int, below: int | None) -> Iterator[int]:
-        """:return: positions of the rows with this value and an id lower than ``below``, newest first."""
+        """Return positions of the rows with this value and an id below ``below``, newest first."""
         for conversion_id in reversed(self.index(field).get(value, ())):
             if below is None or conversion_id < below:
                 position = self.position(conversion_id)
@@ -86,7 +86,7 @@ class ConversionTable:
                     yield position
 
     def record(self, position: int) -> Conversion:
-        """:return: the row as the API shows it."""
+        """Return the row as the API shows it."""
         columns = self.columns
         created_at = datetime.fromtimestamp(columns["created_at"][position], UTC)
         return Conversion(
@@ -100,10 +100,10 @@ class ConversionTable:
         )
 
     def fill(self, count: int, creators: Sequence[int], rng: Random) -> None:
-        """Make up conversions, each of a lead of its own.
+        """Generate conversions, each of another lead.
 
-        Ids have gaps, lead ids and times of creation are not in the order of ids, and anything that
-        may be null sometimes is.
+        Ids have gaps, lead ids and times of creation are not in the order of ids, and nullable fields
+        are sometimes null.
 
         :param count: how many.
         :param creators: user ids to choose from.

@@ -1,4 +1,7 @@
-"""Answers that misbehave on the wire: dropped, late, cut or trickling ones."""
+"""How responses are sent: whole, or corrupted on the connection.
+
+It depends on the ASGI interface only, so that faults can be declared without the web framework.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +9,18 @@ import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
-from starlette.responses import Response
-from uvicorn.protocols.http.h11_impl import H11Protocol
-
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.types import Receive, Scope, Send
 
 TRICKLE_INTERVAL = 0.1
-HUGE_BODY = 64 * 2**20
+PADDING = 64 * 2**20
 CHUNK = 2**20
 
 
-class SandboxProtocol(H11Protocol):
-    """Hands each request the transport of its connection, as ``transport`` in its state."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as H11Protocol
-        """See :meth:`asyncio.BaseProtocol.connection_made`."""
-        super().connection_made(transport)
-        self.app_state = {**self.app_state, "transport": transport}
-
-
-class Exchange(NamedTuple):
-    """One request and its answer, as ASGI hands them over."""
+class AsgiCall(NamedTuple):
+    """The arguments of an ASGI application for one request."""
 
     scope: Scope
     receive: Receive
@@ -39,16 +32,17 @@ class Exchange(NamedTuple):
         transport: asyncio.Transport = self.scope["state"]["transport"]
         return transport
 
-    async def write(self, body: bytes, *, more: bool) -> None:
-        """:param body: next part of the answer's body.
-        :param more: whether there will be more of it.
+    async def write(self, body: bytes, *, more: bool = False) -> None:
+        """Send the next part of the body.
+
+        :param more: whether further parts follow.
         """
         await self.send({"type": "http.response.body", "body": body, "more_body": more})
 
     async def closed(self, seconds: float | None = None) -> bool:
-        """Wait for the end of the connection, which also comes at once when the sandbox stops.
+        """Wait for the end of the connection, which also comes when the sandbox stops.
 
-        :param seconds: how long to wait at most; None for any time.
+        :param seconds: how long to wait at most; None for no limit.
         :return: whether the connection has ended.
         """
         try:
@@ -60,97 +54,111 @@ class Exchange(NamedTuple):
         return True
 
 
-class Distorted(Response):
-    """An answer that is sent in a bad way.
+class Response:
+    """A response, and the ASGI application that sends it.
 
-    :param answer: what would have been sent; None where that does not matter.
-    :param seconds: how long it takes, where that matters.
+    :param headers: all but ``Content-Length``.
     """
 
-    def __init__(self, answer: Response | None = None, seconds: float = 0.0) -> None:
-        super().__init__()
-        self._answer = answer or Response()
-        self._content = bytes(self._answer.body)
-        self._seconds = seconds
+    def __init__(self, body: bytes = b"", status_code: int = 200, headers: Mapping[str, str] | None = None) -> None:
+        self.body = body
+        self.status_code = status_code
+        self.headers = dict(headers or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See :class:`starlette.responses.Response`."""
-        await self._distort(Exchange(scope, receive, send))
+        """Send the response."""
+        await self._send(AsgiCall(scope, receive, send))
 
-    async def _distort(self, exchange: Exchange) -> None:
-        raise NotImplementedError
+    async def _send(self, call: AsgiCall) -> None:
+        await self._start(call, len(self.body))
+        await call.write(self.body)
 
-    async def _start(self, exchange: Exchange, content_length: int) -> None:
-        headers = [(name, value) for name, value in self._answer.raw_headers if name != b"content-length"]
-        headers.append((b"content-length", b"%d" % content_length))
-        await exchange.send({"type": "http.response.start", "status": self._answer.status_code, "headers": headers})
+    async def _start(self, call: AsgiCall, content_length: int) -> None:
+        headers = self._raw_headers(content_length)
+        await call.send({"type": "http.response.start", "status": self.status_code, "headers": headers})
 
-
-class HangUp(Distorted):
-    """No answer: the connection is closed, after ``seconds``."""
-
-    async def _distort(self, exchange: Exchange) -> None:
-        if self._seconds:
-            await exchange.closed(self._seconds)
-        exchange.transport.abort()
-        # uvicorn answers 500 in our place unless it knows by now that the connection has ended.
-        await exchange.closed()
+    def _raw_headers(self, content_length: int) -> list[tuple[bytes, bytes]]:
+        headers = {**self.headers, "Content-Length": str(content_length)}
+        return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
 
 
-class Late(Distorted):
-    """The whole answer, ``seconds`` later."""
+class CorruptedResponse(Response):
+    """A response that is sent in a faulty way.
 
-    async def _distort(self, exchange: Exchange) -> None:
-        if not await exchange.closed(self._seconds):
-            await self._answer(*exchange)
+    :param response: the original.
+    :param seconds: duration of the fault.
+    """
+
+    def __init__(self, response: Response, seconds: float) -> None:
+        super().__init__(response.body, response.status_code, response.headers)
+        self.seconds = seconds
 
 
-class Truncated(Distorted):
+class HangUp(CorruptedResponse):
+    """No response: the connection is closed after ``seconds``."""
+
+    async def _send(self, call: AsgiCall) -> None:
+        if self.seconds:
+            await call.closed(self.seconds)
+        call.transport.abort()
+        # uvicorn sends a 500 of its own unless it has noticed the end of the connection.
+        await call.closed()
+
+
+class DelayedResponse(CorruptedResponse):
+    """The whole response, ``seconds`` later."""
+
+    async def _send(self, call: AsgiCall) -> None:
+        if not await call.closed(self.seconds):
+            await super()._send(call)
+
+
+class TruncatedBody(CorruptedResponse):
     """Half the body that ``Content-Length`` promises, then the end of the connection."""
 
-    async def _distort(self, exchange: Exchange) -> None:
-        await self._start(exchange, len(self._content))
-        await exchange.write(self._content[: len(self._content) // 2], more=True)
-        exchange.transport.close()
-        await exchange.closed()
+    async def _send(self, call: AsgiCall) -> None:
+        await self._start(call, len(self.body))
+        await call.write(self.body[: len(self.body) // 2], more=True)
+        call.transport.close()
+        await call.closed()
 
 
-class TricklingBody(Distorted):
+class TricklingBody(CorruptedResponse):
     """The body a byte at a time for ``seconds``, then the rest."""
 
-    async def _distort(self, exchange: Exchange) -> None:
-        slow = min(len(self._content), round(self._seconds / TRICKLE_INTERVAL))
-        await self._start(exchange, len(self._content))
+    async def _send(self, call: AsgiCall) -> None:
+        slow = min(len(self.body), round(self.seconds / TRICKLE_INTERVAL))
+        await self._start(call, len(self.body))
         for position in range(slow):
-            await exchange.write(self._content[position : position + 1], more=True)
-            if await exchange.closed(TRICKLE_INTERVAL):
+            await call.write(self.body[position : position + 1], more=True)
+            if await call.closed(TRICKLE_INTERVAL):
                 return
-        await exchange.write(self._content[slow:], more=False)
+        await call.write(self.body[slow:])
 
 
-class TricklingHeaders(Distorted):
-    """A header a byte at a time for ``seconds``, then the rest. Past uvicorn, which sends heads whole."""
+class TricklingHeaders(CorruptedResponse):
+    """A header a byte at a time for ``seconds``, then the rest. Bypasses uvicorn, which sends all headers at once."""
 
-    async def _distort(self, exchange: Exchange) -> None:
-        transport, status = exchange.transport, self._answer.status_code
+    async def _send(self, call: AsgiCall) -> None:
+        transport, status = call.transport, self.status_code
         transport.write(f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nX-Padding: ".encode())
-        for _ in range(round(self._seconds / TRICKLE_INTERVAL)):
+        for _ in range(round(self.seconds / TRICKLE_INTERVAL)):
             transport.write(b"x")
-            if await exchange.closed(TRICKLE_INTERVAL):
+            if await call.closed(TRICKLE_INTERVAL):
                 return
-        headers = b"".join(b"\r\n%s: %s" % header for header in self._answer.raw_headers)
-        transport.write(headers + b"\r\nconnection: close\r\n\r\n" + self._content)
+        headers = b"".join(b"\r\n%s: %s" % header for header in self._raw_headers(len(self.body)))
+        transport.write(headers + b"\r\nconnection: close\r\n\r\n" + self.body)
         transport.close()
-        await exchange.closed()
+        await call.closed()
 
 
-class Huge(Distorted):
-    """64 MiB of blanks, then the body: valid JSON that no client should take in."""
+class PaddedBody(CorruptedResponse):
+    """64 MiB of blanks, then the body: valid JSON that is too large for a client."""
 
-    async def _distort(self, exchange: Exchange) -> None:
-        await self._start(exchange, HUGE_BODY + len(self._content))
-        for _ in range(HUGE_BODY // CHUNK):
-            await exchange.write(b" " * CHUNK, more=True)
-            if exchange.transport.is_closing():
+    async def _send(self, call: AsgiCall) -> None:
+        await self._start(call, PADDING + len(self.body))
+        for _ in range(PADDING // CHUNK):
+            await call.write(b" " * CHUNK, more=True)
+            if call.transport.is_closing():
                 return
-        await exchange.write(self._content, more=False)
+        await call.write(self.body)

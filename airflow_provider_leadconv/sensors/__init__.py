@@ -1,3 +1,3 @@
-"""The sensor."""
+"""The sensor that waits for conversions."""
 
 from __future__ import annotations

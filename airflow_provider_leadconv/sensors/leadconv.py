@@ -1,4 +1,4 @@
-"""Wait in a DAG until leads are converted."""
+"""The sensor that waits until leads are converted."""
 
 from __future__ import annotations
 
@@ -17,60 +17,67 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
     conf,
 )
+from typing_extensions import override
 
-from airflow_provider_leadconv.api.errors import LeadConversionError
-from airflow_provider_leadconv.failing import permanent_errors_fail
+from airflow_provider_leadconv.api.exceptions import LeadConversionError
 from airflow_provider_leadconv.hooks.leadconv import DEFAULT_CONN_ID, LeadConversionHook
-from airflow_provider_leadconv.jobs.lead_check import LeadCheck
-from airflow_provider_leadconv.jobs.waiting import read_lead_ids
-from airflow_provider_leadconv.links import SellLink, conversion_url, tell_links
+from airflow_provider_leadconv.hooks.permanent_errors import fail_without_retry
+from airflow_provider_leadconv.hooks.task_progress import INTERVAL, TaskProgress
+from airflow_provider_leadconv.links import SellLink, conversion_url, set_links
 from airflow_provider_leadconv.metrics import count
-from airflow_provider_leadconv.triggers import verdict
+from airflow_provider_leadconv.progress import Progress
+from airflow_provider_leadconv.triggers import trigger_result
+from airflow_provider_leadconv.waiting.check import LeadCheck
+from airflow_provider_leadconv.waiting.lead_ids import LeadIds, read_lead_ids, shown
+from airflow_provider_leadconv.waiting.outage import Outage
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 PROGRESS_INTERVAL = 60.0
-_AIRFLOWS_TIMER = "Trigger timeout"  # TriggerFailureReason.TRIGGER_TIMEOUT, which has moved between versions
+_TRIGGER_TIMEOUT = "Trigger timeout"  # TriggerFailureReason.TRIGGER_TIMEOUT, which has moved between versions
 
 
 class LeadConversionSensor(BaseSensorOperator):
-    """Wait until a lead, or every lead of a list, is converted; by whom and how does not matter.
+    """Wait until a lead, or every lead of a list, is converted by any user or client.
 
-    Returns the conversion as a dict of plain JSON types, or the list of them in the order asked for, repeated ids once.
+    Returns the conversion as a dict of plain JSON types. For a list of leads, returns the list of conversions in the
+    order of the leads, without duplicates.
 
-    A poke for one lead is one request. A poke for several reads what is new in the log: one request, and another for
-    each 200 conversions since the last poke, but never more requests than there are leads left to wait for. If that
-    is too few to read all that is new, as it may be at first, the next poke looks the leads up. In mode ``reschedule``
-    nothing is remembered between pokes: the leads are looked up in random order until one is not converted, and more
-    than 200 are looked for in the log first.
+    A poke for one lead sends one request. A poke for several leads reads the new rows of the changefeed: one request,
+    and another for each 200 conversions since the last poke, but at most as many requests as there are pending leads.
+    If that is too few to read all new rows, as it may be at first, the next poke looks the leads up. In mode
+    ``reschedule``, no state is kept between pokes: the leads are looked up in random order until one is not converted;
+    if there are more than 200 leads, the changefeed is read first.
 
-    Before a timeout is reported, every lead is looked for once more.
+    Before a timeout is reported, every lead is checked once more.
 
-    ``deferrable`` waits in the triggerer, after one check on the worker. All who wait there on one connection share one
-    reading of the log every ``poke_interval``, whatever the number of sensors and leads; ``exponential_backoff`` does
-    not apply, as it is not one sensor's to set.
+    With ``deferrable``, the sensor waits in the triggerer after one check on the worker. All sensors for one connection
+    share one poll of the changefeed every ``poke_interval``, whatever the number of sensors and leads.
+    ``exponential_backoff`` is ignored then, since a poll is shared.
 
-    An error that only time can mend is logged and waited out. While it lasts, mode ``reschedule`` keeps its worker
-    slot, as what counts the failures is the process.
+    A temporary error is logged, and the check is repeated. While checks fail, mode ``reschedule`` keeps its worker
+    slot, because the failures are counted in the process.
 
-    :param lead_id: id of a lead, or a list of them; templated.
-    :param leadconv_conn_id: id of an Airflow connection of type ``leadconv``; templated.
-    :param deferrable: wait in the triggerer instead of on a worker; ``mode`` has no meaning then. Default: what
-        ``[operators] default_deferrable`` says.
-    :param max_consecutive_failures: how many checks in a row may fail before the task does, with the last error; it is
-        retried then, and never skipped. Not counted with ``silent_fail``.
-    :param kwargs: as of every sensor: ``poke_interval``, ``timeout``, ``mode``, ``soft_fail``.
+    :param lead_id: id of a lead, or several: a list, or a string of ids separated by commas. (templated)
+    :param leadconv_conn_id: id of an Airflow connection of type ``leadconv``. (templated)
+    :param deferrable: wait in the triggerer instead of on a worker; ``mode`` is ignored then. Default: the setting
+        ``[operators] default_deferrable``.
+    :param max_consecutive_failures: number of checks in a row that may fail before the task fails with the last error.
+        The task is retried then, never skipped. Ignored with ``silent_fail``.
+    :param kwargs: parameters of all sensors, such as ``poke_interval``, ``timeout``, ``mode`` and ``soft_fail``.
     :raises AirflowFailException: if waiting cannot help: the connection, the token, the permission, or ``lead_id`` is
-        wrong.
+        invalid.
     :raises AirflowSensorTimeout: after ``timeout`` seconds.
     """
 
     template_fields: Sequence[str] = ("lead_id", "leadconv_conn_id")
     operator_extra_links = (SellLink(),)
     ui_color = "#d9ead3"
-    deferrable = False  # this and the next of the class, as the constructor of Airflow 2 asks for `reschedule`
+    # Class attributes, since the constructor of Airflow 2 reads `reschedule` before they are set below.
+    deferrable = False
     _failures = 0
+    _task_progress: TaskProgress | None = None
 
     def __init__(
         self,
@@ -86,44 +93,50 @@ class LeadConversionSensor(BaseSensorOperator):
         self.leadconv_conn_id = leadconv_conn_id
         self.deferrable = deferrable
         self.max_consecutive_failures = max_consecutive_failures
-        self._told_at = -PROGRESS_INTERVAL
+        self._logged_at = -PROGRESS_INTERVAL
+        self._outage = Outage()
 
     @cached_property
     def hook(self) -> LeadConversionHook:
-        """The hook. A check is repeated no longer than until the next one is due."""
+        """The hook. It retries a request at most until the next check is due."""
         return LeadConversionHook(leadconv_conn_id=self.leadconv_conn_id, retry_timeout=self.poke_interval)
 
     @property
+    @override
     def reschedule(self) -> bool:
-        """Whether to give the worker slot back between pokes. Not while checks fail: the process counts them."""
+        """Whether to release the worker slot between pokes. Not while checks fail: the process counts the failures."""
         return self.mode == "reschedule" and not self.deferrable and self._failures == 0
 
+    @override
     def execute(self, context: Context) -> Any:
-        """Wait.
+        """Wait until all leads are converted.
 
-        :return: the conversion, or the list of them; see the class.
+        :return: the conversion, or the list of conversions.
         """
         try:
             found = super().execute(context)
         except (AirflowSensorTimeout, AirflowSkipException) as timed_out:
-            if timed_out.__cause__ is not None:  # with soft_fail, other errors skip, too
+            if timed_out.__cause__ is not None:  # with soft_fail, other errors skip the task, too
                 raise
-            found = self._last_look(type(timed_out))
-        return self._end(context, found)
+            found = self._final_check(type(timed_out))
+        return self._finish(context, found)
 
-    def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002
-        """Check once; defer, if that is wanted and not all leads are converted."""
+    @override
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Check once. With ``deferrable``, defer the task if not all leads are converted."""
         started = time.time()
-        done = self._check(self._look)
+        done = self._attempt(self._run_check)
+        self._offer_progress(context)
         if self.deferrable and not done:
             self._defer(deadline=started + self.timeout)
         return PokeReturnValue(is_done=done, xcom_value=self._result)
 
+    @override
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after the triggerer, or after Airflow's own timer if that was faster: it, too, gives a last look."""
-        if (next_kwargs or {}).get("error") == _AIRFLOWS_TIMER:
-            next_method, next_kwargs = "execute_complete", {"event": verdict.TIMED_OUT}
-        return self._end(context, super().resume_execution(next_method, next_kwargs, context))
+        """Resume after the trigger event, or after Airflow's trigger timeout, which leads to a final check as well."""
+        if (next_kwargs or {}).get("error") == _TRIGGER_TIMEOUT:
+            next_method, next_kwargs = "execute_complete", {"event": trigger_result.timeout_payload()}
+        return self._finish(context, super().resume_execution(next_method, next_kwargs, context))
 
     def execute_complete(
         self,
@@ -131,112 +144,139 @@ class LeadConversionSensor(BaseSensorOperator):
         event: dict[str, Any],
         found: Sequence[dict[str, Any]] = (),
     ) -> Any:
-        """Take what the trigger found.
+        """Return the conversions that the trigger has found.
 
-        :param event: as of :mod:`~airflow_provider_leadconv.triggers.verdict`.
-        :param found: what was found before.
+        :param event: payload of the trigger event, see :mod:`~airflow_provider_leadconv.triggers.trigger_result`.
+        :param found: conversions found before the task was deferred.
+        :return: the conversion, or the list of conversions.
         """
-        with permanent_errors_fail():
-            conversions = verdict.conversions_of(event)
-        if conversions is None:
-            return self._last_look(AirflowSensorTimeout)
-        by_lead = {conversion["lead_id"]: conversion for conversion in [*found, *conversions]}
-        ordered = [by_lead[lead_id] for lead_id in self._lead_ids[0]]
-        return ordered if self._lead_ids[1] else ordered[0]
+        with fail_without_retry():
+            result = trigger_result.read_payload(event)
+        if result.status is trigger_result.TriggerStatus.TIMEOUT:
+            return self._final_check(AirflowSensorTimeout)
+        by_lead = {conversion["lead_id"]: conversion for conversion in [*found, *result.conversions]}
+        ordered = [by_lead[lead_id] for lead_id in self._lead_ids.ids]
+        return ordered if self._lead_ids.is_list else ordered[0]
 
-    def _end(self, context: Context, found: Any) -> Any:
-        count(waits=1)
+    def _finish(self, context: Context, found: Any) -> Any:
+        count(sensor_success=1)
+        converted = len(self._lead_ids.ids)
+        TaskProgress(context.get("task_state_store")).write(
+            Progress(f"{converted} of {converted} leads are converted", converted, converted)
+        )
         first = found[0] if isinstance(found, list) and found else found
         if first:
+            self._log_result(found if isinstance(found, list) else [found])
             try:
                 web_base_url = self.hook.get_conn().config.web_base_url
-            except (LeadConversionError, AirflowException) as error:  # of the connection, which is read anew
-                self.log.warning("No link into Sell: %s", error)
+            except (LeadConversionError, AirflowException) as error:  # the connection is read again after a deferral
+                self.log.warning("Skipped the link into Sell, since the connection cannot be read: %s", error)
             else:
-                tell_links(context, sell=conversion_url(web_base_url, first))
+                set_links(self, context, sell=conversion_url(web_base_url, first))
         return found
 
     @cached_property
-    def _lead_ids(self) -> tuple[list[int], bool]:
+    def _lead_ids(self) -> LeadIds:
         return read_lead_ids(self.lead_id)
 
     @cached_property
-    def _leads(self) -> LeadCheck:
-        return LeadCheck(self._lead_ids[0])
+    def _check(self) -> LeadCheck:
+        return LeadCheck(self._lead_ids.ids)
 
     @property
     def _result(self) -> Any:
-        found = [conversion.to_dict() for conversion in self._leads.watch.conversions]
-        return found if self._lead_ids[1] else next(iter(found), None)
+        found = [conversion.to_dict() for conversion in self._check.leads.conversions]
+        return found if self._lead_ids.is_list else next(iter(found), None)
 
-    def _check(self, look: Callable[[], None]) -> bool:
-        """Look for the pending leads.
+    def _attempt(self, check: Callable[[], None]) -> bool:
+        """Run a check, and tolerate temporary errors.
 
-        :return: whether there are none left. Not if an error leaves it open.
+        :return: whether all leads are converted; false after an error.
         """
         try:
-            with permanent_errors_fail():
-                look()
+            with fail_without_retry(), self._outage.measured():
+                check()
         except LeadConversionError as error:
             self._tolerate(error)
             return False
         self._failures = 0
-        self._tell_progress()
-        return not self._leads.watch.pending
+        self._log_progress()
+        return not self._check.leads.pending
 
-    def _look(self) -> None:
-        leads, client = self._leads, self.hook.get_conn()
+    def _run_check(self) -> None:
+        check, client = self._check, self.hook.get_conn()
         if self.deferrable:
-            leads.look_for_all(client, take_mark=True)
+            check.check_all(client, needs_watermark=True)
         elif self.mode == "reschedule":
-            leads.look_until_one_is_missing(client)
+            check.check_until_one_is_missing(client)
         else:
-            leads.look_for_news(client)
+            check.check_new(client)
 
-    def _look_anew(self) -> None:
-        self._leads.look_for_all(self.hook.get_conn())
+    def _recheck(self) -> None:
+        self._check.check_all(self.hook.get_conn())
 
     def _defer(self, deadline: float) -> None:
         from airflow_provider_leadconv.triggers.leadconv import LeadConversionTrigger
 
         self.defer(
             trigger=LeadConversionTrigger(
-                lead_ids=self._leads.watch.pending,
+                lead_ids=self._check.leads.pending,
                 leadconv_conn_id=self.leadconv_conn_id,
-                # A mark is worth something only if all were looked for after it was taken.
-                mark=self._leads.mark if self._failures == 0 else 0,
+                # The watermark is valid only if all leads were checked after it was read.
+                start_watermark=self._check.high_watermark if self._failures == 0 else 0,
                 poll_interval=self.poke_interval,
                 deadline=deadline,
                 max_consecutive_failures=None if self.silent_fail else self.max_consecutive_failures,
             ),
             method_name="execute_complete",
-            kwargs={"found": [conversion.to_dict() for conversion in self._leads.watch.conversions]},
+            kwargs={"found": [conversion.to_dict() for conversion in self._check.leads.conversions]},
             timeout=timedelta(seconds=self.timeout),
         )
 
-    def _last_look(self, timeout: type[AirflowException]) -> Any:
-        """Look for every lead once more, before a timeout is reported.
+    def _final_check(self, timeout: type[AirflowException]) -> Any:
+        """Check every lead once more before a timeout is reported.
 
-        :param timeout: what to raise if one is still not converted.
+        :param timeout: the exception to raise if a lead is still not converted.
         """
         try:
-            if self._check(self._look_anew):
+            if self._attempt(self._recheck):
                 return self._result
         except AirflowFailException:
             if not self.soft_fail:
                 raise
-        raise timeout(f"{self._leads.watch.progress} after {self.timeout:g} s") from None
+        raise timeout(f"timed out after {self.timeout:g} s: {self._check.leads.progress}") from None
 
     def _tolerate(self, error: LeadConversionError) -> None:
         self._failures += 1
-        count = f"check {self._failures} in a row failed"
         if not self.silent_fail and self._failures > self.max_consecutive_failures:
-            self.log.error("%s, more than max_consecutive_failures=%d", count, self.max_consecutive_failures)
+            self.log.error(
+                "%d checks in a row have failed, more than max_consecutive_failures=%d",
+                self._failures,
+                self.max_consecutive_failures,
+            )
             raise error
-        self.log.warning("%s, waiting on: %s", count, error)
+        self.log.warning(
+            "Check failed, %d in a row; trying again in %g s: %s", self._failures, self.poke_interval, error
+        )
 
-    def _tell_progress(self) -> None:
+    def _offer_progress(self, context: Context) -> None:
+        if self._task_progress is None:
+            self._task_progress = TaskProgress(context.get("task_state_store"))
+        if self.mode != "reschedule" or self.poke_interval >= INTERVAL:  # there, each poke is a process of its own
+            leads = self._check.leads
+            self._task_progress.offer(
+                lambda: Progress(leads.progress, len(leads.found), len(leads.lead_ids), failed=self._failures)
+            )
+
+    def _log_progress(self) -> None:
         now = time.monotonic()
-        if now - self._told_at >= PROGRESS_INTERVAL:
-            self._told_at = now
-            self.log.info("%s", self._leads.watch.progress)
+        if now - self._logged_at >= PROGRESS_INTERVAL:
+            self._logged_at = now
+            self.log.info("%s", self._check.leads.progress)
+
+    def _log_result(self, conversions: list[dict[str, Any]]) -> None:
+        if len(conversions) == 1:
+            self.log.info("Lead %(lead_id)d is converted (conversion %(id)d)", conversions[0])
+        else:
+            lead_ids = [conversion["lead_id"] for conversion in conversions]
+            self.log.info("All %d leads are converted: %s", len(lead_ids), shown(lead_ids))

@@ -1,3 +1,3 @@
-"""What waits in the triggerer."""
+"""Triggers: the part of sensors and asset watchers that runs in the triggerer."""
 
 from __future__ import annotations

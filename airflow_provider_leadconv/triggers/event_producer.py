@@ -1,7 +1,7 @@
-"""New conversions for one asset, with a mark that outlives the triggerer. Needs Airflow 3.3.
+"""Event producer for one asset, whose watermark survives restarts of the triggerer. Needs Airflow 3.3 or later.
 
-Airflow tells through :meth:`ConversionProducer.advance` that an event is in its database. Only then the mark moves, so
-a crash repeats an event, recognisable by its ids, and loses none.
+Airflow calls :meth:`ConversionProducer.advance` when an event is stored in its database. Only then the watermark moves,
+so a crash repeats an event with the same ids, and loses none.
 """
 
 from __future__ import annotations
@@ -13,25 +13,27 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any, TypeVar
 
+from airflow.providers.common.compat.sdk import conf
 from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.sdk.execution_time.context import AssetStateStoreAccessor
 from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
+from typing_extensions import override
 
-from airflow_provider_leadconv.api.errors import InvalidRequestError
-from airflow_provider_leadconv.jobs.feed import Window
-from airflow_provider_leadconv.jobs.news import payload, read_window, write_window
-from airflow_provider_leadconv.triggers.new_conversions import BACK_OFF, new_conversions, of_creator
+from airflow_provider_leadconv.api.exceptions import InvalidRequestError
+from airflow_provider_leadconv.changefeed import OverlapWindow
+from airflow_provider_leadconv.triggers.new_conversions import BACK_OFF, by_creator, new_conversions
+from airflow_provider_leadconv.waiting.event_batches import payload, window_from_json, window_to_json
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
 class ConversionProducer(SharedStreamProducer):
-    """Polls for one asset and keeps its mark.
+    """Polls for one asset and stores its watermark.
 
     :param conn_id: id of the Airflow connection.
     :param interval: seconds between two polls.
-    :param creator_id: tell only of conversions this user made.
+    :param creator_id: emit only conversions by this user.
     :param asset_name: name of the asset.
     """
 
@@ -39,72 +41,80 @@ class ConversionProducer(SharedStreamProducer):
         self._conn_id = conn_id
         self._interval = interval
         self._creator_id = creator_id
-        self._mark = Mark(asset_name, conn_id, creator_id)
-        self._untold = 0
+        self._watermark_store = WatermarkStore(asset_name, conn_id, creator_id)
+        self._unacknowledged = 0
 
-    async def open_stream(self) -> AsyncIterator[tuple[dict[str, Any], Window]]:
-        """Yield the payload of each event, and the window that is true once it is stored."""
-        window = await self._mark.load()
-        async with aclosing(new_conversions(self._conn_id, self._interval, window)) as news:
-            async for portion in news:
-                if conversions := of_creator(portion.conversions, self._creator_id):
-                    self._untold += 1
-                    yield payload(conversions), portion.window
-                elif not self._untold:  # or it would vouch for an event that may not be stored
-                    await self._mark.save(portion.window)
+    @override
+    async def open_stream(self) -> AsyncIterator[tuple[dict[str, Any], OverlapWindow]]:
+        # Each item is the payload of an event, and the overlap window to store after Airflow has stored the event.
+        window = await self._watermark_store.load()
+        async with aclosing(new_conversions(self._conn_id, self._interval, window)) as batches:
+            async for batch in batches:
+                if conversions := by_creator(batch.conversions, self._creator_id):
+                    self._unacknowledged += 1
+                    yield payload(conversions), batch.window
+                elif not self._unacknowledged:  # this window also covers events that are not acknowledged yet
+                    await self._watermark_store.save(batch.window)
 
+    @override
     async def advance(self, batch: Sequence[AdvanceItem]) -> None:
-        """Move the mark behind events that are stored.
-
-        :raises RuntimeError: if one is not. Airflow starts anew then, and the event comes again.
-        """
         for item in batch:
             if not item.outcome.is_clean:
-                raise RuntimeError(f"an event was not stored ({item.outcome}); it will be told again")
-            await self._mark.save(item.broker_payload)
-            self._untold -= 1
+                # Airflow restarts the producer after an error.
+                raise RuntimeError(f"Airflow did not store an event ({item.outcome}); it will be emitted again")
+            await self._watermark_store.save(item.broker_payload)
+            self._unacknowledged -= 1
 
 
-class Mark:
-    """A window in the state store of an asset.
+class WatermarkStore:
+    """Stores an overlap window in the state store of an asset. Errors are retried until the store is available.
 
     :param asset_name: name of the asset.
     :param conn_id: id of the Airflow connection.
-    :param creator_id: the user whose conversions are told of, if not everybody's.
+    :param creator_id: the user whose conversions are emitted; ``None``: those of all users.
     """
 
     def __init__(self, asset_name: str, conn_id: str, creator_id: int | None) -> None:
         self.key = f"{conn_id}/lead_conversions" + (f"?creator_id={creator_id}" if creator_id is not None else "")
         self._store = AssetStateStoreAccessor(name=asset_name)
+        self._max_bytes = conf.getint("state_store", "max_value_storage_bytes")
+        self._warned = False
 
-    async def load(self) -> Window | None:
-        """Read the window.
+    async def load(self) -> OverlapWindow | None:
+        """Return the stored window; ``None`` if there is none yet."""
+        return await self._retry_until_done(self._load)
 
-        :return: the window; ``None`` if there is none yet.
-        """
-        return await self._until_it_works(self._load)
+    async def save(self, window: OverlapWindow) -> None:
+        """Store a window; if it is too large for the store, without its lowest ids."""
+        value = window_to_json(window, self._max_bytes)
+        if value != window_to_json(window) and not self._warned:
+            self._warned = True
+            log.warning(
+                "The watermark %s is larger than %d bytes. No conversion is lost, but after a restart of the triggerer "
+                "some are emitted again. Raise [state_store] max_value_storage_bytes, or lower settle_time of the "
+                "connection",
+                self.key,
+                self._max_bytes,
+            )
+        await self._retry_until_done(partial(self._save, value))
 
-    async def save(self, window: Window) -> None:
-        """Write the window."""
-        await self._until_it_works(partial(self._set, write_window(window)))
-
-    async def _until_it_works(self, act: Callable[[], Awaitable[T]]) -> T:
-        """Wait as long as it takes: to start from now instead would lose what lies between."""
+    async def _retry_until_done(self, action: Callable[[], Awaitable[T]]) -> T:
+        """Retry without a limit: to continue without the watermark would lose conversions."""
         while True:
             try:
-                return await act()
+                return await action()
             except (AirflowRuntimeError, InvalidRequestError) as error:
-                log.error("the mark %s is out of reach, next try in %.0f s: %s", self.key, BACK_OFF, error)  # noqa: TRY400
+                log.error("Could not access the watermark %s; trying again in %.0f s: %s", self.key, BACK_OFF, error)  # noqa: TRY400
                 await asyncio.sleep(BACK_OFF)
 
-    async def _load(self) -> Window | None:
+    async def _load(self) -> OverlapWindow | None:
         if hasattr(self._store, "aget"):
             stored = await self._store.aget(self.key)
         else:  # Airflow 3.3.0 and 3.3.1
             stored = await asyncio.to_thread(self._store.get, self.key)
-        return None if stored is None else read_window(stored)
+        return None if stored is None else window_from_json(stored)
 
-    async def _set(self, value: Any) -> None:
+    async def _save(self, value: Any) -> None:
         if hasattr(self._store, "aset"):
             await self._store.aset(self.key, value)
         else:

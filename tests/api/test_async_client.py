@@ -5,32 +5,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
-import ssl
-import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from airflow_provider_leadconv.api.async_client import AsyncLeadConversionsClient
-from airflow_provider_leadconv.api.async_transport import HttpxTransport, _tls_context
 from airflow_provider_leadconv.api.client import LeadConversionsClient
 from airflow_provider_leadconv.api.config import ClientConfig
-from airflow_provider_leadconv.api.errors import (
+from airflow_provider_leadconv.api.exceptions import (
     AuthenticationError,
-    ConnectionConfigError,
     InvalidResponseError,
     LeadConversionError,
     UnavailableError,
 )
-from airflow_provider_leadconv.api.messages import Answer, NoAnswer, Request
-from airflow_provider_leadconv.api.wire import ListQuery
+from airflow_provider_leadconv.api.http import Request
+from airflow_provider_leadconv.api.queries import ListQuery
+from airflow_provider_leadconv.api.transports.httpx2_transport import Httpx2Transport
 from airflow_provider_leadconv.sandbox import Sandbox
+from tests.support.endpoint import AsyncTransport, Endpoint
+from tests.support.responses import TOKEN, UNFORESEEN
 
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(leads=5, conversions=450) as sandbox:
+    with Sandbox(leads=5, conversions=450, link_base="https://api.getbase.com") as sandbox:
         yield sandbox
 
 
@@ -96,7 +94,7 @@ def test_finds_the_conversion_of_a_lead(sandbox: Sandbox) -> None:
     assert asyncio.run(find(sandbox.leads[0])) is None
 
 
-def outcome(ask: Callable[[], object]) -> tuple[type[LeadConversionError], str] | object:
+def result(ask: Callable[[], object]) -> tuple[type[LeadConversionError], str] | object:
     try:
         return ask()
     except LeadConversionError as error:
@@ -146,9 +144,9 @@ def test_both_clients_make_the_same_of_every_fault(sandbox: Sandbox, fault: str)
         with LeadConversionsClient(settings) as client:
             return client.get_page(query)
 
-    came_of_it = outcome(lambda: asyncio.run(ask()))
+    came_of_it = result(lambda: asyncio.run(ask()))
     assert isinstance(came_of_it, tuple)
-    assert came_of_it == outcome(ask_sync)
+    assert came_of_it == result(ask_sync)
 
 
 def test_tries_again_while_there_is_time(sandbox: Sandbox) -> None:
@@ -176,59 +174,25 @@ def test_a_refused_token_is_read_once_more(sandbox: Sandbox) -> None:
         asyncio.run(ask("expired too"))
 
 
-def test_nobody_there_is_not_sent() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+def test_an_unforeseen_exception_of_a_read_is_an_invalid_response() -> None:
+    endpoint = Endpoint(on_request=lambda sent: UNFORESEEN)
 
-    async def ask() -> Answer | NoAnswer:
-        transport = HttpxTransport(ClientConfig(token="t", base_url=f"http://127.0.0.1:{port}"), "test")
-        return await transport(Request(method="GET"), "t")
-
-    result = asyncio.run(ask())
-    assert isinstance(result, NoAnswer)
-    assert not result.sent
-    assert "no connection to" in result.reason
-
-
-def test_a_host_without_tls_is_no_host_for_https(sandbox: Sandbox) -> None:
     async def ask() -> None:
-        settings = {"base_url": sandbox.base_url.replace("http://", "https://")}
-        async with AsyncLeadConversionsClient(config(sandbox, **settings)) as client:
+        settings = ClientConfig(token=TOKEN, timeout=1.0)
+        async with AsyncLeadConversionsClient(settings, transport=AsyncTransport(endpoint)) as client:
             await client.get_page(ListQuery())
 
-    with pytest.raises(UnavailableError, match="no connection"):
+    with pytest.raises(InvalidResponseError, match="an unexpected ArithmeticError") as caught:
         asyncio.run(ask())
+    assert caught.value.__cause__ is UNFORESEEN
+    assert len(endpoint.requests) == 3
 
 
 def test_only_reads_are_sent(sandbox: Sandbox) -> None:
-    transport = HttpxTransport(config(sandbox), "test")
+    transport = Httpx2Transport(config(sandbox), "test")
     with pytest.raises(ValueError, match="only reads"):
         asyncio.run(transport(Request(method="POST"), sandbox.token))
     assert sandbox.requests == []
-
-
-def test_a_missing_ca_file_of_the_environment_is_named(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent/ca.pem")
-
-    async def ask() -> None:
-        async with AsyncLeadConversionsClient(config(sandbox)) as client:
-            await client.get_page(ListQuery())
-
-    with pytest.raises(ConnectionConfigError, match=r"/nonexistent/ca\.pem"):
-        asyncio.run(ask())
-
-
-def test_the_proxy_of_the_environment_is_used(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", sandbox.base_url)
-    monkeypatch.setenv("no_proxy", "")
-
-    async def ask() -> None:
-        settings = config(sandbox, base_url="http://sell.invalid", allow_http=True)
-        async with AsyncLeadConversionsClient(settings) as client:
-            await client.get_page(ListQuery())
-
-    asyncio.run(ask())
-    assert len(sandbox.requests) == 1
 
 
 def test_a_broken_listing_is_no_short_listing(sandbox: Sandbox) -> None:
@@ -241,27 +205,6 @@ def test_a_broken_listing_is_no_short_listing(sandbox: Sandbox) -> None:
 
     with pytest.raises(InvalidResponseError):
         asyncio.run(list_all())
-
-
-def test_one_tls_context_is_made_and_not_on_the_loop(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    made_in = []
-    make = ssl.create_default_context
-
-    def recording(**arguments: str) -> ssl.SSLContext:
-        made_in.append(threading.current_thread())
-        return make(**arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(ssl, "create_default_context", recording)
-    _tls_context.cache_clear()
-
-    async def ask() -> None:
-        for _ in range(3):
-            async with AsyncLeadConversionsClient(config(sandbox)) as client:
-                await client.get_page(ListQuery())
-
-    asyncio.run(ask())
-    assert len(made_in) == 1
-    assert made_in[0] is not threading.main_thread()
 
 
 def test_the_token_is_in_no_log_and_no_error(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:

@@ -9,12 +9,11 @@ from itertools import islice
 from math import ceil
 
 import pytest
-from simulated import LOST, NOT_SENT, THROTTLED_AS_404, TOKEN, answer, page, row, scripted
 
+from airflow_provider_leadconv.api.at_most_once import convert_lead
 from airflow_provider_leadconv.api.client import LeadConversionsClient
 from airflow_provider_leadconv.api.config import ClientConfig
-from airflow_provider_leadconv.api.converting import convert_lead
-from airflow_provider_leadconv.api.errors import (
+from airflow_provider_leadconv.api.exceptions import (
     AuthenticationError,
     InvalidRequestError,
     InvalidResponseError,
@@ -22,9 +21,11 @@ from airflow_provider_leadconv.api.errors import (
     UnavailableError,
     UnknownOutcomeError,
 )
-from airflow_provider_leadconv.api.records import ConversionRequest, Outcome
-from airflow_provider_leadconv.api.wire import ListQuery
+from airflow_provider_leadconv.api.models import ConversionRequest, ConversionStatus
+from airflow_provider_leadconv.api.queries import ListQuery
 from airflow_provider_leadconv.sandbox import Fault, Sandbox
+from tests.support.responses import LOST, NOT_SENT, THROTTLED_AS_404, TOKEN, page, response, row, scripted
+from tests.support.servers import Server, hangs_up
 
 ALL = ListQuery()
 
@@ -39,8 +40,8 @@ def client(sandbox: Sandbox, **config: object) -> LeadConversionsClient:
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch):
     """The sandbox needs no rest, and no cautious start."""
-    monkeypatch.setattr("airflow_provider_leadconv.api.retrying.FIRST_DELAY", 0.01)
-    monkeypatch.setattr("airflow_provider_leadconv.api.pacing._START", 1000.0)
+    monkeypatch.setattr("airflow_provider_leadconv.api.retry.FIRST_DELAY", 0.01)
+    monkeypatch.setattr("airflow_provider_leadconv.api.rate_limiting.adaptive.START_RATE", 1000.0)
 
 
 def ids(made: LeadConversionsClient, **query: object) -> list[int]:
@@ -82,6 +83,16 @@ def test_new_conversions_during_a_listing_do_no_harm():
     assert set(before) <= set(listed)
 
 
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_link_is_not_followed_wherever_it_leads(strict):
+    with Server(hangs_up) as elsewhere:
+        link_base = elsewhere.url if strict else None
+        with Sandbox(leads=0, conversions=500, link_base=link_base) as sandbox, client(sandbox) as made:
+            assert ids(made, per_page=200) == [conversion["id"] for conversion in sandbox.conversions]
+            assert [request.path for request in sandbox.requests] == ["/v2/lead_conversions"] * 3
+        assert elsewhere.connections == 0
+
+
 @pytest.mark.parametrize("fault", ["repeat_rows", "empty_page", "short_page", "foreign_link"])
 def test_a_listing_with_oddities_is_complete(fault):
     with (
@@ -109,7 +120,7 @@ def test_rows_a_filter_should_have_kept_out_are_an_error():
     with (
         Sandbox(leads=0, conversions=9, faults=["ignored_filter"]) as sandbox,
         client(sandbox) as made,
-        pytest.raises(InvalidResponseError, match="to a listing of lead_id"),
+        pytest.raises(InvalidResponseError, match="to a query for lead_id"),
     ):
         made.find(ListQuery(lead_id=sandbox.conversions[3]["lead_id"]))
 
@@ -131,21 +142,21 @@ def test_a_listing_survives_faults_on_its_way(fault):
 
 
 def test_a_lazy_listing_asks_for_no_page_that_nobody_takes():
-    made, script = scripted(answer(200, page(row(2), cursor="a")))
+    made, script = scripted(response(200, page(row(2), cursor="a")))
     assert script.requests == []
     assert next(made.list_pages(ALL))[0].id == 2
     assert len(script.requests) == 1
 
 
 def test_find_gives_the_newest_or_nothing():
-    made, _ = scripted(answer(200, page(row(9, 5), row(8, 5))))
+    made, _ = scripted(response(200, page(row(9, 5), row(8, 5))))
     assert made.find(ListQuery(lead_id=5)).id == 9
-    made, _ = scripted(answer(200, page()))
+    made, _ = scripted(response(200, page()))
     assert made.find(ListQuery(lead_id=5)) is None
 
 
 def test_find_looks_behind_an_empty_page():
-    made, _ = scripted(answer(200, page(cursor="a")), answer(200, page(row(8, 5))))
+    made, _ = scripted(response(200, page(cursor="a")), response(200, page(row(8, 5))))
     assert made.find(ListQuery(lead_id=5)).id == 8
 
 
@@ -175,7 +186,7 @@ def test_a_token_revoked_at_work_is_read_again():
 
 
 def test_a_cursor_the_api_does_not_know_is_wrong_input():
-    made, _ = scripted(answer(400, {"errors": [{"error": {"code": "invalid_param", "details": "cursor"}}]}))
+    made, _ = scripted(response(400, {"errors": [{"error": {"code": "invalid_param", "details": "cursor"}}]}))
     with pytest.raises(InvalidRequestError, match="cursor"):
         made.get_page(ListQuery(cursor="old"))
 
@@ -196,11 +207,11 @@ def test_threads_convert_with_one_client():
 @pytest.mark.parametrize(
     "fault", ["drop_after", "error_500_after", "error_504_html_after", "truncated_body", "cut_json"]
 )
-def test_a_lost_answer_costs_no_second_conversion(second, fault):
+def test_a_lost_response_costs_no_second_conversion(second, fault):
     faults = [Fault(name=fault, method="POST", times=1)]
     with Sandbox(leads=1, second_conversion=second, faults=faults) as sandbox, client(sandbox, timeout=0.5) as made:
         result = convert_lead(made, ConversionRequest(sandbox.leads[0]))
-    assert result.outcome is Outcome.CONVERTED
+    assert result.status is ConversionStatus.CONVERTED
     assert list(sandbox.conversion_counts.values()) == [1]
 
 
@@ -213,24 +224,24 @@ def test_a_conversion_seen_late_is_not_made_twice(fault):
         client(sandbox, timeout=0.4, settle_time=0.6) as made,
     ):
         result = convert_lead(made, ConversionRequest(sandbox.leads[0]))
-    assert result.outcome is Outcome.CONVERTED
+    assert result.status is ConversionStatus.CONVERTED
     assert list(sandbox.conversion_counts.values()) == [1]
 
 
-@pytest.mark.parametrize("fault", ["stall", "late_answer", "trickle_body", "trickle_headers"])
-def test_an_answer_that_does_not_end_is_a_doubt_that_is_settled(fault):
+@pytest.mark.parametrize("fault", ["stall", "late_response", "trickle_body", "trickle_headers"])
+def test_a_response_that_does_not_end_is_a_doubt_that_is_settled(fault):
     faults = [Fault(name=fault, method="POST", times=1, seconds=30)]
     with Sandbox(leads=1, faults=faults) as sandbox, client(sandbox, timeout=0.4) as made:
         result = convert_lead(made, ConversionRequest(sandbox.leads[0]))
-    assert result.outcome is Outcome.CONVERTED
+    assert result.status is ConversionStatus.CONVERTED
     assert list(sandbox.conversion_counts.values()) == [1]
 
 
 @pytest.mark.parametrize("second", ["refuse", "new"])
-def test_300_leads_end_converted_once_each_under_lost_answers_errors_and_throttling(second):
+def test_300_leads_end_converted_once_each_under_lost_responses_errors_and_throttling(second):
     faults = [Fault(name="drop_after", method="POST", share=0.3), Fault(name="error_500", method="POST", share=0.1)]
     with (
-        Sandbox(leads=300, rate=200, faults=faults, second_conversion=second) as sandbox,
+        Sandbox(leads=300, rate=80, faults=faults, second_conversion=second) as sandbox,
         client(sandbox, timeout=1.0, settle_time=0.05) as made,
         ThreadPoolExecutor(32) as pool,
     ):
@@ -239,7 +250,7 @@ def test_300_leads_end_converted_once_each_under_lost_answers_errors_and_throttl
         results = list(pool.map(lambda lead: convert_lead(made, ConversionRequest(lead)), leads))
         struck = Counter(request.fault for request in sandbox.requests)
     assert [result.conversion.lead_id for result in results] == leads
-    assert {result.outcome for result in results} == {Outcome.CONVERTED}
+    assert {result.status for result in results} == {ConversionStatus.CONVERTED}
     assert sandbox.conversion_counts == dict.fromkeys(leads, 1)
     assert struck["drop_after"] > 50
     assert struck["error_500"] > 10
@@ -250,13 +261,13 @@ def test_300_leads_end_converted_once_each_under_lost_answers_errors_and_throttl
 
 
 def test_it_counts_what_it_sent():
-    made, _ = scripted(answer(429), THROTTLED_AS_404, LOST, NOT_SENT, answer(200, page()))
+    made, _ = scripted(response(429), THROTTLED_AS_404, LOST, NOT_SENT, response(200, page()))
     made.get_page(ALL)
     assert (made.counters.requests, made.counters.throttled) == (5, 2)
 
 
 def test_it_never_sends_faster_than_it_may():
-    made, script = scripted(answer(200, page()), seconds=0.0, requests_per_second=4.0)
+    made, script = scripted(response(200, page()), seconds=0.0, requests_per_second=4.0)
     for _ in range(50):
         made.get_page(ALL)
     gaps = [later - earlier for earlier, later in zip(script.times, islice(script.times, 1, None), strict=False)]
@@ -273,8 +284,8 @@ def test_as_a_context_manager_it_closes_its_transport():
 
 
 def test_a_conversion_in_doubt_is_told_with_all_that_is_known():
-    made, _ = scripted(answer(500, b"boom", x_request_id="r-9"))
-    with pytest.raises(UnknownOutcomeError, match=r"POST .* 500: boom \(request id r-9\)\. Look the lead up"):
+    made, _ = scripted(response(500, {"message": "boom"}, x_request_id="r-9"))
+    with pytest.raises(UnknownOutcomeError, match=r"500: boom \(POST .*, request id r-9\)\. Look the lead up"):
         made.post(ConversionRequest(5))
 
 

@@ -11,15 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster.rate import TOO_MANY_REQUESTS, usage_while_posting
-from postgres import running_postgres
 
 from airflow_provider_leadconv.sandbox import Sandbox
+from tests.support.cluster_rate import TOO_MANY_REQUESTS, usage_while_posting
+from tests.support.postgres import running_postgres
 
 pytest.importorskip("airflow.providers.celery", reason="run by `make test-cluster`")
 
-from cluster.celery_cluster import Cluster, running_redis
-from integration.standalone import EXAMPLE_DAGS
+from tests.support.celery_cluster import Cluster, running_redis
+from tests.support.standalone import EXAMPLE_DAGS
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.airflow]
 
@@ -34,7 +34,7 @@ EXTRA = {"timeout": 5, "settle_time": 1}
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """One token at 10 requests/s. The answers to 3 % of the conversions are lost, 2 % of the conversions come late."""
+    """One token at 10 requests/s. Of the conversions, 3 % of the responses are lost, and 2 % come late."""
     with Sandbox(leads=CHUNKS * CHUNK_SIZE, conversions=EARLIER_CONVERSIONS, rate=RATE, faults=FAULTS) as sandbox:
         yield sandbox
 
@@ -90,7 +90,7 @@ def test_each_lead_is_converted_once_though_a_worker_is_killed(
     assert {lead: sandbox.conversion_counts.get(lead) for lead in leads} == dict.fromkeys(leads, 1)
     results = [row for path in files.glob("results/*/*.jsonl") for row in lines(path)]
     assert Counter(row["lead_id"] for row in results) == dict.fromkeys(leads, 1)
-    assert {row["outcome"] for row in results} == {"converted"}
+    assert {row["status"] for row in results} == {"converted"}
 
     chunks = sorted(files.glob("chunks/*/*.jsonl"))
     assert len(chunks) == CHUNKS

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.snippets import shell
+from tests.support.snippets import shell
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_leadconv.api.config import ClientConfig
-from airflow_provider_leadconv.connection_form import EXTRA_FIELDS
+from airflow_provider_leadconv.hooks.connection_form import EXTRA_FIELDS
 from airflow_provider_leadconv.hooks.leadconv import LeadConversionHook
-from docs.snippets import Page, shell
+from tests.support.snippets import Page, shell
 
 PAGE = Page("docs/connection.md")
 VARIABLE = "AIRFLOW_CONN_LEADCONV_DEFAULT"
@@ -49,6 +49,18 @@ def test_a_host_as_a_uri(exported):
     assert exported(PAGE.block("bash", "gateway")).base_url == "https://gateway.example.com:8443"
 
 
+def test_the_table_of_extra_keys(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AIRFLOW_CONN_LEADCONV_DEFAULT", '{"conn_type": "leadconv", "password": "my-access-token"}')
+    config = LeadConversionHook().get_conn().config
+    rows = {key.strip("`"): default.strip("`") for key, default, _ in PAGE.table("key of extra")}
+    assert list(rows) == list(EXTRA_FIELDS)
+    in_words = {"proxy": "from the environment", "account": "the connection id"}
+    for key, default in rows.items():
+        value = getattr(config, key)
+        shown = f"{value:g}" if isinstance(value, float) else str(value)
+        assert default == in_words.get(key, shown.lower())
+
+
 def test_all_keys(config, tmp_path: Path):
     ca_file = tmp_path / "ca.crt"
     ca_file.touch()
@@ -58,7 +70,7 @@ def test_all_keys(config, tmp_path: Path):
     found = config(shown)
     assert {key: getattr(found, key) for key in extra} == extra
     defaults = ClientConfig(token="t")
-    assert [key for key in extra if extra[key] == getattr(defaults, key)] == ["allow_http"]
+    assert [key for key in extra if extra[key] == getattr(defaults, key)] == ["allow_http", "check_count"]
 
 
 @pytest.mark.airflow

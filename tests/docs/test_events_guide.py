@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from capabilities import needs_asset_watchers, needs_durable_events
-from integration.standalone import Standalone
 
 from airflow_provider_leadconv.assets import asset_uri, lead_conversions_asset
 from airflow_provider_leadconv.sandbox import Sandbox
-from docs.snippets import Page, TriggeringEvents, shell
+from tests.support.capabilities import AIRFLOW, needs_asset_watchers, needs_durable_events
+from tests.support.snippets import Page, TriggeringEvents, shell
+from tests.support.standalone import Standalone
 
 PAGE = Page("docs/guides/events.md")
+needs_batching = pytest.mark.skipif(AIRFLOW < (3, 4), reason="batching of asset events: Airflow 3.4 or later")
 RUNS = "/api/v2/dags/on_conversions/dagRuns"
 
 
@@ -53,6 +54,15 @@ def test_the_long_form(tmp_path: Path):
     assert long.watchers[0].trigger.serialize() == short.watchers[0].trigger.serialize()
 
 
+@needs_batching
+def test_a_dag_that_gets_all_events_since_its_last_run(tmp_path: Path):
+    names = PAGE.run(PAGE.block("python", "batch_asset_events=True"), tmp_path)
+    dag, asset = names["dag"], names["conversions"]
+    assert (dag.timetable.batch_asset_events, dag.max_active_runs) == (True, 1)
+    digest = dag.task_dict["digest"].python_callable
+    assert digest(triggering_asset_events=TriggeringEvents(asset, {"count": 2}, {"count": 1})) == [2, 1]
+
+
 class Watched:
     """The page's DAG in a running Airflow, asked by the page's commands."""
 
@@ -71,11 +81,11 @@ class Watched:
         found = self.run(PAGE.block("bash", "uri_pattern"))["assets"]
         return next((str(row["id"]) for row in found if row["uri"] == asset_uri("leadconv_default")), None)
 
-    def mark(self) -> int | None:
+    def watermark(self) -> int | None:
         value = self.run(PAGE.block("bash", "json.tool"), ASSET=str(self.asset())).get("value")
-        return value["mark"] if isinstance(value, dict) else value
+        return value["high_watermark"] if isinstance(value, dict) else value
 
-    def set_mark(self, conversion_id: int) -> None:
+    def set_watermark(self, conversion_id: int) -> None:
         self.run(PAGE.block("bash", "-X PUT").replace("650781", str(conversion_id)), ASSET=str(self.asset()))
 
     def pause(self, is_paused: bool) -> None:
@@ -92,8 +102,8 @@ class Watched:
 @pytest.mark.airflow
 @pytest.mark.slow
 @needs_durable_events
-def test_reading_and_setting_the_mark(tmp_path: Path):
-    """The mark is set back while the DAG is paused; what is above it is told once more."""
+def test_reading_and_setting_the_watermark(tmp_path: Path):
+    """The watermark is set back while the DAG is paused; what is above it is emitted once more."""
     dags = tmp_path / "dags"
     dags.mkdir()
     code = PAGE.block("python", "schedule=[conversions]").replace("poll_interval=30", "poll_interval=2")
@@ -111,11 +121,11 @@ def test_reading_and_setting_the_mark(tmp_path: Path):
             watched = Watched(airflow, tmp_path)
             newest = [row["id"] for row in sandbox.conversions]
             airflow.wait_for(lambda: watched.asset() is not None)
-            airflow.wait_for(lambda: watched.mark() == newest[0])
+            airflow.wait_for(lambda: watched.watermark() == newest[0])
             watched.pause(True)
             airflow.wait_for(nobody_asks)
-            watched.set_mark(newest[3])
-            assert watched.mark() == newest[3]
+            watched.set_watermark(newest[3])
+            assert watched.watermark() == newest[3]
             watched.pause(False)
             airflow.wait_for(lambda: watched.handled() == sorted(newest[:3]))
-            airflow.wait_for(lambda: watched.mark() == newest[0])
+            airflow.wait_for(lambda: watched.watermark() == newest[0])

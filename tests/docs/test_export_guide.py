@@ -3,17 +3,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import duckdb
-from airflow_harness import run_dag
-from capabilities import needs_airflow_sdk
 
 from airflow_provider_leadconv.operators.export import LeadConversionExportOperator
 from airflow_provider_leadconv.sandbox import Sandbox
-from docs.snippets import REPO, Page
+from tests.support.airflow_harness import run_dag
+from tests.support.snippets import REPO, Page
 
 PAGE = Page("docs/guides/export.md")
 
 
-@needs_airflow_sdk
 def test_daily(sandbox: Sandbox, tmp_path: Path):
     dag = PAGE.dag(PAGE.block("python", "LeadConversionExportOperator"), tmp_path)
     assert run_dag(dag)["export"].value["rows"] == 30
@@ -37,5 +35,5 @@ def test_partitions_by_day(sandbox: Sandbox, tmp_path: Path):
 
 
 def test_the_examples_are_there():
-    named = [row[2].strip("`") for row in PAGE.table("you want")]
+    named = [row[2].strip("`") for row in PAGE.table("goal")]
     assert all((REPO / "example_dags" / f"{name}.py").exists() for name in named)

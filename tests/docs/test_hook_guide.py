@@ -4,11 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from airflow_harness import run_dag
-from capabilities import needs_airflow_sdk
 
 from airflow_provider_leadconv.sandbox import Sandbox
-from docs.snippets import Page
+from tests.support.airflow_harness import run_dag
+from tests.support.snippets import Page
 
 PAGE = Page("docs/guides/hook.md")
 
@@ -24,7 +23,6 @@ def test_reading(sandbox: Sandbox, tmp_path: Path):
     assert {row.creator_id for row in names["mine"]} == {newest["creator_id"]}
 
 
-@needs_airflow_sdk
 def test_converting_one(sandbox: Sandbox, tmp_path: Path):
     dag = PAGE.dag(PAGE.block("python", "convert_one"), tmp_path)
     lead, (refused,) = sandbox.leads[0], sandbox.add_leads(1, convertible=False)
@@ -32,7 +30,6 @@ def test_converting_one(sandbox: Sandbox, tmp_path: Path):
     assert "answered 422" in run_dag(dag, conf={"lead_id": refused})["convert"].value
 
 
-@needs_airflow_sdk
 def test_a_lead_in_doubt_is_tried_again(sandbox: Sandbox, tmp_path: Path):
     dag = PAGE.dag(PAGE.block("python", "convert_one"), tmp_path)
     sandbox.faults = ["drop_before,method=POST"]
@@ -50,7 +47,7 @@ def test_converting_many(sandbox: Sandbox, tmp_path: Path, capsys: pytest.Captur
 def test_errors(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     newest_id = PAGE.run(PAGE.block("python", "RateLimitedError"), tmp_path)["newest_id"]
     assert newest_id() == sandbox.conversions[0]["id"]
-    hurried = {**sandbox.connection, "extra": {"timeout": 1, "retry_timeout": 1}}
-    monkeypatch.setenv("AIRFLOW_CONN_LEADCONV_DEFAULT", json.dumps(hurried))
+    with_retry_timeout = {**sandbox.connection, "extra": {"timeout": 1, "retry_timeout": 1}}
+    monkeypatch.setenv("AIRFLOW_CONN_LEADCONV_DEFAULT", json.dumps(with_retry_timeout))
     sandbox.faults = ["throttle_429"]
     assert newest_id() is None

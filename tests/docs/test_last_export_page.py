@@ -5,16 +5,15 @@ import json
 from pathlib import Path
 
 import pytest
-from airflow_harness import run_dag
-from capabilities import needs_airflow_sdk
 
 from airflow_provider_leadconv.sandbox import Sandbox
-from docs.snippets import Page
+from tests.support.airflow_harness import run_dag
+from tests.support.snippets import Page
 
 PAGE = Page("docs/last-export.md")
 
 
-@needs_airflow_sdk
+@pytest.mark.expected_violation("^sell ", reason="the test damages the export, which the proof must notice")
 def test_the_export_and_its_proof(sandbox: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     runs = run_dag(PAGE.dag(PAGE.block("python", "verify_complete"), tmp_path))
     assert runs["export"].value["rows"] == 30, runs

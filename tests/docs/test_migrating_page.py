@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from airflow_harness import run_dag, run_task
-from capabilities import needs_airflow_sdk
 
 from airflow_provider_leadconv.sandbox import Sandbox
-from docs.snippets import Page
+from tests.support.airflow_harness import run_dag, run_task
+from tests.support.capabilities import needs_airflow_sdk
+from tests.support.snippets import Page
 
 PAGE = Page("docs/migrating.md")
 
@@ -43,7 +43,6 @@ def test_before(careless: Sandbox, tmp_path: Path):
     assert twice == leads[:1]
 
 
-@needs_airflow_sdk
 def test_after(careless: Sandbox, tmp_path: Path):
     leads = careless.leads
     dag = PAGE.dag(with_leads(PAGE.block("python", "LeadConversionBulkOperator"), leads), tmp_path)

@@ -6,16 +6,25 @@ from pathlib import Path
 
 import pytest
 from airflow.providers.common.compat.sdk import conf
-from capabilities import needs_airflow_sdk, needs_running_airflow
-from integration.standalone import Standalone
 
-from airflow_provider_leadconv.operators.bulk import LeadConversionBulkOperator
 from airflow_provider_leadconv.sandbox import Sandbox
-from docs.snippets import Page
+from tests.support.bulk_simulation import Server, World, convert
+from tests.support.capabilities import needs_airflow_sdk, needs_running_airflow
+from tests.support.snippets import Page
+from tests.support.standalone import Standalone
 
 PAGE = Page("docs/guides/scaling.md")
 
 
+@needs_airflow_sdk
+def test_the_dag_in_chunks_splits_and_converts(tmp_path: Path):
+    dag = PAGE.dag(PAGE.block("python", "split_leads"), tmp_path)
+    split, convert = dag.topological_sort()
+    assert convert.is_mapped
+    assert convert.upstream_task_ids == {split.task_id}
+
+
+@pytest.mark.slow  # tests/integration/test_examples.py runs mapped chunks in a running Airflow, too
 @pytest.mark.airflow
 @needs_running_airflow
 def test_in_chunks(tmp_path: Path):
@@ -35,14 +44,13 @@ def test_in_chunks(tmp_path: Path):
     assert told == [leads[:5], leads[5:10], leads[10:]]
 
 
-def test_what_a_look_costs(monkeypatch: pytest.MonkeyPatch):
+def test_what_a_precheck_costs():
     rows = [[int(cell.rstrip(" %")) for cell in row] for row in PAGE.table("leads in a chunk")]
     assert [100 * requests // leads for leads, requests, _ in rows] == [share for _, _, share in rows]
-    with Sandbox(leads=100, conversions=10_000) as sandbox:
-        connection = {**sandbox.connection, "extra": {"requests_per_second": 1000}}
-        monkeypatch.setenv("AIRFLOW_CONN_LEADCONV_DEFAULT", json.dumps(connection))
-        told = LeadConversionBulkOperator(task_id="look", leads=sandbox.leads, dry_run=True).execute({})
-    assert (told["leads"], told["look_api_calls"]) == tuple(rows[0][:2])
+    for leads, requests, _ in rows[:2]:
+        server = Server(World(), leads=leads, conversions=10_000, latency=(0.1, 0.1))
+        summary = convert(server, server.store.leads, concurrency=16).run.summary
+        assert summary.precheck_api_calls == pytest.approx(requests, abs=5)
 
 
 @needs_airflow_sdk  # before, they had other names

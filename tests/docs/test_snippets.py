@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.snippets import PAGES, Page
+from tests.support.snippets import PAGES, Page
 
 TESTS = {
     page: path.read_text()

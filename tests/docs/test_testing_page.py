@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -9,7 +10,8 @@ import pytest
 
 from airflow_provider_leadconv.sandbox import Sandbox
 from airflow_provider_leadconv.sandbox.faults import FAULTS
-from docs.snippets import Page, shell
+from airflow_provider_leadconv.sandbox.settings import SandboxSettings
+from tests.support.snippets import Page, shell
 
 PAGE = Page("docs/testing.md")
 
@@ -28,30 +30,40 @@ def test_the_sandbox_in_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_its_members_are_there():
     members = [name for row in PAGE.table("member") for name in re.findall(r"`(\w+)", row[0])]
     with Sandbox() as sandbox:
-        assert len(members) == 17
+        assert len(members) == 18
         assert all(hasattr(sandbox, name) for name in members)
 
 
 def test_the_program_and_its_controls(tmp_path: Path):
     command = PAGE.block("bash", "-m airflow_provider_leadconv.sandbox").replace("\\\n", "").split()
     command[0], command[command.index("--port") + 1] = sys.executable, "0"
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         try:
             assert process.stdout is not None
             port = process.stdout.readline().strip().rpartition(":")[2]
             script = PAGE.block("bash", "_sandbox").replace("\\\n", "").replace("8377", port)
-            answers = shell(re.sub(r"$", "; echo", script.rstrip(), flags=re.MULTILINE), tmp_path)
-            requests, faults, settings, conversions = answers.splitlines()
+            responses = shell(re.sub(r"$", "; echo", script.rstrip(), flags=re.MULTILINE), tmp_path)
+            leads, requests, faults, settings, conversions, history = responses.splitlines()
         finally:
             process.terminate()
     assert requests == "[]"
+    assert (tmp_path / "leads.csv").read_text().split() == ["lead_id", *map(str, json.loads(leads))]
     assert faults == '[{"name":"error_503","times":3},{"name":"late_visible","seconds":5.0}]'
     assert '"rate":2.0' in settings
     assert '"throttle_shape":"throttle_404"' in settings
     assert conversions.startswith("{")
+    assert '"made_at"' in history
 
 
-def test_the_table_of_faults():
-    assert {name.strip("`"): meaning for name, meaning in PAGE.table("fault")} == {
-        name: kind.meaning for name, kind in FAULTS.items()
-    }
+def test_table_of_settings_has_a_row_for_each_setting():
+    defaults, descriptions = SandboxSettings(), SandboxSettings.descriptions()
+    assert [(name, text) for name, _, text in PAGE.table("setting")] == [
+        (f"`{n}`", descriptions[n]) for n in descriptions
+    ]
+    for name, default, _ in PAGE.table("setting"):
+        value = getattr(defaults, name.strip("`"))
+        assert default == ("" if value is None else f"`{value}`")
+
+
+def test_table_of_faults_has_a_row_for_each_declared_fault():
+    assert PAGE.table("fault") == [[f"`{name}`", kind.summary] for name, kind in FAULTS.items()]

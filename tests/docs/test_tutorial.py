@@ -10,10 +10,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from capabilities import needs_airflow_sdk
 from packaging.requirements import Requirement
 
-from docs.snippets import REPO, Page, shell
+from tests.support.capabilities import needs_airflow_sdk
+from tests.support.history_recorder import violations_of_process
+from tests.support.snippets import REPO, Page, shell
 
 PAGE = Page("docs/tutorial.md")
 PORT = "8377"
@@ -64,10 +65,11 @@ def follow(folder: Path, port: str) -> None:
     (folder / "tutorial" / "dags" / "convert_leads.py").write_text(PAGE.block("python", "DAG("))
     test_dag = "exec 2>&1\n" + PAGE.block("bash", "airflow dags test")  # a terminal shows both, and 3.1 logs to both
     first = run(test_dag)
-    assert "0 of 8 leads are converted already" in first
+    assert "0 were already converted" in first
     assert "8 leads: 8 converted" in first
     rows = [json.loads(line) for line in run(PAGE.block("bash", "results/")).splitlines()]
-    assert [row["outcome"] for row in rows] == ["converted"] * 8
+    assert [row["status"] for row in rows] == ["converted"] * 8
     assert run(PAGE.block("bash", "curl")) == PAGE.block("text", "[1,")
     assert len((folder / "tutorial" / "conversions.csv").read_text().splitlines()) == 1 + 200 + 8
     assert "8 leads: 8 existing" in run(test_dag)
+    assert violations_of_process(f"http://127.0.0.1:{port}", folder) == []

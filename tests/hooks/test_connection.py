@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
+import traceback
 from types import SimpleNamespace
 from urllib.parse import urlencode
 
 import pytest
-from simulated import TOKEN
 
-from airflow_provider_leadconv.api.errors import ConnectionConfigError
-from airflow_provider_leadconv.connection_form import EXTRA_FIELDS
+from airflow_provider_leadconv.api.exceptions import ConnectionConfigError
 from airflow_provider_leadconv.hooks.connection import config_from_connection
+from airflow_provider_leadconv.hooks.connection_form import EXTRA_FIELDS
 from airflow_provider_leadconv.hooks.leadconv import LeadConversionHook
+from tests.support.responses import TOKEN
 
 
 def parsed(extra=None, **fields):
     # No Connection of Airflow, as not every version lets one be made that is wrong.
     text = json.dumps(extra) if isinstance(extra, dict) else extra
-    names = dict.fromkeys(("host", "schema", "port"))
+    names = dict.fromkeys(("conn_type", "host", "schema", "port"))
     return config_from_connection(
         SimpleNamespace(**{**names, "conn_id": "sell", "password": TOKEN, "extra": text, **fields})
     )
@@ -47,10 +48,27 @@ def test_whitespace_around_the_token_is_stripped():
     assert parsed(password=f" {TOKEN}\n").token == TOKEN
 
 
-@pytest.mark.parametrize("password", [None, "", "  ", "a b"])
-def test_without_a_token_the_connection_is_wrong(password):
-    with pytest.raises(ConnectionConfigError, match="connection 'sell': password must be the access token"):
+@pytest.mark.parametrize("password", [None, "", "  "])
+def test_without_a_token_the_error_says_where_it_goes(password):
+    with pytest.raises(ConnectionConfigError) as caught:
         parsed(password=password)
+    assert str(caught.value) == (
+        "the password is empty (connection 'sell'). "
+        "Put an access token of Sell into the password of the connection; an administrator creates it in Sell under "
+        "Settings > Integrations > OAuth > Access Tokens. A token of Zendesk Support is not valid for Sell."
+    )
+
+
+def test_a_password_that_cannot_be_a_token_is_wrong():
+    with pytest.raises(ConnectionConfigError, match=r"the password is not an access token.*connection 'sell'"):
+        parsed(password="a b")
+
+
+@pytest.mark.parametrize(("conn_type", "warns"), [("http", True), ("leadconv", False), ("", False), (None, False)])
+def test_a_connection_of_another_type_is_read_with_a_warning(conn_type, warns, caplog):
+    assert parsed(conn_type=conn_type).token == TOKEN
+    text = "Connection 'sell' has the type 'http' instead of 'leadconv'. If it is the right one, correct its type"
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [text] * warns
 
 
 @pytest.mark.parametrize(
@@ -84,25 +102,43 @@ def test_host_schema_and_port_make_the_base_url(host, schema, port, base_url):
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"host": "https://sell.example", "schema": "http"}, "schema is 'http', and host names another one"),
-        ({"host": "sell.example:1", "port": 2}, "port 2 is set, and host has one too"),
-        ({"host": "https://[::1]:1", "port": 2}, "port 2 is set, and host has one too"),
+        ({"host": "https://sell.example", "schema": "http"}, "schema is 'http', but host has another one"),
+        ({"host": "sell.example:1", "port": 2}, "port is 2, but host has a port, too"),
+        ({"host": "https://[::1]:1", "port": 2}, "port is 2, but host has a port, too"),
         ({"host": "sell.example", "schema": "ftp"}, "schema must be http or https, got 'ftp'"),
         ({"host": "ftp://sell.example"}, "host must be a URL"),
-        ({"host": "https://[::1", "port": 2}, "host is no URL"),
-        ({"host": "sell.example", "port": 99999}, "host is no URL: Port out of range"),
+        ({"host": "https://[::1", "port": 2}, "host is not a valid URL"),
+        ({"host": "sell.example", "port": 99999}, "host is not a valid URL: the port must be a number from 1 to 65535"),
         ({"host": f"https://{TOKEN}@sell.example"}, "host must have no user"),
         ({"host": f"https://{TOKEN}@sell.example", "schema": "http"}, "schema is 'http'"),
-        ({"host": f"https://{TOKEN}@sell.example:1", "port": 2}, "port 2 is set"),
+        ({"host": f"https://{TOKEN}@sell.example:1", "port": 2}, "port is 2, but"),
         ({"host": "sell.example", "schema": "http"}, "plain http to sell.example would send the token unencrypted"),
         ({"host": "sell.example?a=1"}, "host must have no user, password, query or fragment"),
     ],
 )
 def test_a_contradiction_is_told_without_the_token(fields, says):
-    with pytest.raises(ConnectionConfigError, match="connection 'sell': ") as caught:
+    with pytest.raises(ConnectionConfigError, match=r"\(connection 'sell'\)") as caught:
         parsed(**fields)
     assert says in str(caught.value)
     assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"proxy": f"http://u:{TOKEN}/x@proxy.example"},
+        {"proxy": f"http://u:{TOKEN}@proxy.example:99999"},
+        {"proxy": {"https": f"http://u:{TOKEN}@proxy.example"}},
+        {"proxy": [f"http://u:{TOKEN}@proxy.example"]},
+        {"web_base_url": f"https://u:{TOKEN}@acme.example"},
+        f'{{"proxy": "http://u:{TOKEN}@proxy.example"',
+    ],
+)
+def test_no_error_quotes_a_password_of_the_extra(extra):
+    with pytest.raises(ConnectionConfigError) as caught:
+        parsed(extra)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert TOKEN not in shown
 
 
 def test_plain_http_can_be_allowed():
@@ -111,12 +147,14 @@ def test_plain_http_can_be_allowed():
 
 AS_JSON = {
     "requests_per_second": 2.5,
+    "rate_limit_scope": "process",
     "timeout": 7,
     "retry_timeout": 70,
     "settle_time": 0,
     "verify": False,
     "proxy": "http://user:secret@proxy.example:3128",
     "allow_http": True,
+    "check_count": False,
     "account": "emea",
     "web_base_url": "https://acme.zendesk.com/sales",
 }
@@ -155,7 +193,7 @@ def test_no_extra_is_no_mistake(extra):
 
 @pytest.mark.parametrize("extra", ["timeout=3", "[1]", '"x"', '{"timeout": 3', "{'timeout': 3}", "[" * 9999])
 def test_an_extra_that_is_no_json_object_is_not_taken_for_an_empty_one(extra):
-    with pytest.raises(ConnectionConfigError, match="extra is no JSON object"):
+    with pytest.raises(ConnectionConfigError, match="extra is not a JSON object"):
         parsed(extra)
 
 
@@ -173,33 +211,42 @@ def test_verify_may_be_a_ca_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("extra", "says"),
+    ("extra", "says", "remedy"),
     [
-        ({"time_out": 3}, "unknown key 'time_out' in extra; did you mean 'timeout'?"),
-        ({"request_per_second": 3}, "did you mean 'requests_per_second'?"),
-        ({"zzz": 3}, "unknown key 'zzz' in extra (known: requests_per_second, timeout"),
-        ({"timeout": "soon"}, "'timeout' in extra must be a number, got 'soon'"),
-        ({"timeout": True}, "'timeout' in extra must be a number"),
-        ({"timeout": [1]}, "'timeout' in extra must be a number"),
-        ({"timeout": 0}, "timeout must be a finite number above 0"),
-        ({"timeout": "nan"}, "timeout must be a finite number"),
-        ({"requests_per_second": "inf"}, "requests_per_second must be a finite number"),
-        ({"settle_time": -1}, "settle_time must be a finite number of at least 0"),
-        ({"timeout": 301}, "retry_timeout (300) must not be below timeout (301)"),
-        ({"allow_http": "maybe"}, "'allow_http' in extra must be true or false, got 'maybe'"),
-        ({"allow_http": 1}, "'allow_http' in extra must be true or false"),
-        ({"verify": "no"}, "verify names a CA file that does not exist: no"),
-        ({"verify": 0}, "'verify' in extra must be a string"),
-        ({"proxy": "proxy.example:3128"}, "proxy must be a URL"),
-        ({"account": 5}, "'account' in extra must be a string"),
-        ({"web_base_url": "acme"}, "web_base_url must be a URL"),
+        ({"time_out": 3}, "unknown key 'time_out' in extra; did you mean 'timeout'?", "the extra"),
+        ({"request_per_second": 3}, "did you mean 'requests_per_second'?", "the extra"),
+        ({"zzz": 3}, "unknown key 'zzz' in extra; the keys are requests_per_second, rate_limit_scope", "the extra"),
+        ({"timeout": "soon"}, "'timeout' in extra must be a number, got 'soon'", "the extra"),
+        ({"timeout": True}, "'timeout' in extra must be a number", "the extra"),
+        ({"timeout": [1]}, "'timeout' in extra must be a number", "the extra"),
+        ({"timeout": 0}, "timeout must be a finite number above 0", '"timeout" in the extra'),
+        ({"timeout": "nan"}, "timeout must be a finite number", '"timeout" in the extra'),
+        (
+            {"requests_per_second": "inf"},
+            "requests_per_second must be a finite number",
+            '"requests_per_second" in the extra',
+        ),
+        (
+            {"rate_limit_scope": "user"},
+            "rate_limit_scope must be host or process, got 'user'",
+            '"rate_limit_scope" in the extra',
+        ),
+        ({"settle_time": -1}, "settle_time must be a finite number of at least 0", '"settle_time" in the extra'),
+        ({"timeout": 301}, "retry_timeout (300) must not be below timeout (301)", '"retry_timeout" in the extra'),
+        ({"allow_http": "maybe"}, "'allow_http' in extra must be true or false, got 'maybe'", "the extra"),
+        ({"allow_http": 1}, "'allow_http' in extra must be true or false", "the extra"),
+        ({"verify": "no"}, "verify is a CA file that does not exist on this machine: no", '"verify" in the extra'),
+        ({"verify": 0}, "'verify' in extra must be a string", "the extra"),
+        ({"proxy": "proxy.example:3128"}, "proxy must be a URL", '"proxy" in the extra'),
+        ({"account": 5}, "'account' in extra must be a string", "the extra"),
+        ({"web_base_url": "acme"}, "web_base_url must be a URL", '"web_base_url" in the extra'),
     ],
 )
-def test_a_wrong_option_is_named(extra, says):
-    with pytest.raises(ConnectionConfigError, match="connection 'sell': ") as caught:
+def test_a_wrong_option_is_named(extra, says, remedy):
+    with pytest.raises(ConnectionConfigError, match=r"\(connection 'sell'\)") as caught:
         parsed(extra)
     assert says in str(caught.value)
-    assert str(caught.value).endswith(ConnectionConfigError.remedy)
+    assert str(caught.value).endswith(f". Correct {remedy} of the connection.")
 
 
 FIELDS = [

@@ -10,19 +10,18 @@ from itertools import islice
 
 import pytest
 from airflow import __version__ as airflow_version
-from servers import Server, certificate, closed_port, hangs_up, response, says, silent
-from simulated import HTML, TOKEN, page, row
 
 from airflow_provider_leadconv import __version__
-from airflow_provider_leadconv.api.errors import ConnectionConfigError, InvalidRequestError
-from airflow_provider_leadconv.api.records import Outcome
+from airflow_provider_leadconv.api.exceptions import ConnectionConfigError, InvalidRequestError
+from airflow_provider_leadconv.api.models import ConversionStatus
 from airflow_provider_leadconv.hooks.leadconv import LeadConversionHook
+from tests.support.responses import HTML, TOKEN, page, row
+from tests.support.servers import Server, certificate, closed_port, hangs_up, http_response, says, silent
 
 
 @pytest.fixture(autouse=True)
-def _hasty(monkeypatch):
-    monkeypatch.setattr("airflow_provider_leadconv.api.retrying.FIRST_DELAY", 0.001)
-    monkeypatch.setattr("airflow_provider_leadconv.api.pacing._START", 1000.0)
+def _quick_retries(full_rate, monkeypatch):
+    monkeypatch.setattr("airflow_provider_leadconv.api.retry.FIRST_DELAY", 0.001)
 
 
 def connect(monkeypatch, conn_id="leadconv_default", **fields):
@@ -74,8 +73,8 @@ def test_list_conversions_is_lazy_and_checks_its_parameters_at_once(sandbox):
 
 @pytest.mark.parametrize("kind", [int, str])
 def test_list_since_lists_what_is_newer(sandbox, kind):
-    mark = sandbox.conversions[5]["id"]
-    found = LeadConversionHook().list_since(kind(mark))
+    watermark = sandbox.conversions[5]["id"]
+    found = LeadConversionHook().list_since(kind(watermark))
     assert [conversion.id for conversion in found] == [each["id"] for each in sandbox.conversions[:5]]
 
 
@@ -84,14 +83,14 @@ def test_list_since_the_beginning_lists_all(sandbox, nothing):
     assert len(list(LeadConversionHook().list_since(nothing))) == 30
 
 
-@pytest.mark.parametrize("mark", [-1, True, "x", 1.5])
-def test_list_since_refuses_what_is_no_id(mark):
+@pytest.mark.parametrize("watermark", [-1, True, "x", 1.5])
+def test_list_since_refuses_an_invalid_id(watermark):
     with pytest.raises(InvalidRequestError, match="after_id must be"):
-        LeadConversionHook().list_since(mark)
+        LeadConversionHook().list_since(watermark)
 
 
 @pytest.mark.parametrize("key", ["lead_id", "individual_id", "organization_id", "deal_id"])
-def test_get_conversion_looks_one_up_by_each_of_its_ids(sandbox, key):
+def test_get_conversion_finds_a_conversion_by_each_of_its_ids(sandbox, key):
     wanted = next(each for each in sandbox.conversions if each[key])
     assert LeadConversionHook().get_conversion(**{key: wanted[key], "creator_id": None}).id == wanted["id"]
 
@@ -114,7 +113,7 @@ def test_convert_lead_converts_once(sandbox):
     lead = sandbox.leads[0]
     made = hook.convert_lead(str(lead), owner_id=sandbox.owners[1], create_deal=False)
     again = hook.convert_lead(lead)
-    assert (made.outcome, again.outcome) == (Outcome.CONVERTED, Outcome.EXISTING)
+    assert (made.status, again.status) == (ConversionStatus.CONVERTED, ConversionStatus.EXISTING)
     assert made.conversion.deal_id is None
     assert made.conversion == again.conversion
     assert sandbox.conversion_counts[lead] == 1
@@ -128,15 +127,15 @@ def test_convert_lead_leaves_defaults_to_the_api(sandbox):
     assert set(json.loads(post.body)["data"]) == {"lead_id"}
 
 
-def test_convert_lead_tells_a_refusal(sandbox):
+def test_convert_lead_reports_a_refusal_as_failed(sandbox):
     (lead,) = sandbox.add_leads(1, convertible=False)
     result = LeadConversionHook().convert_lead(lead)
-    assert result.outcome is Outcome.FAILED
+    assert result.status is ConversionStatus.FAILED
     assert "/data/lead_id: incorrect_value" in str(result.error)
 
 
 @pytest.mark.parametrize("wrong", [{"lead_id": "x"}, {"lead_id": 1, "owner_id": 0}, {"lead_id": 1, "create_deal": 1}])
-def test_convert_lead_sends_nothing_that_cannot_be_right(sandbox, wrong):
+def test_convert_lead_refuses_invalid_arguments_before_any_request(sandbox, wrong):
     with pytest.raises(InvalidRequestError):
         LeadConversionHook().convert_lead(**wrong)
     assert sandbox.requests == []
@@ -144,13 +143,18 @@ def test_convert_lead_sends_nothing_that_cannot_be_right(sandbox, wrong):
 
 def test_convert_leads_converts_each_once(sandbox):
     leads = sandbox.leads[:5]
-    outcomes = list(LeadConversionHook().convert_leads(leads))
-    assert sorted(outcome.lead_id for outcome in outcomes) == sorted(leads)
-    assert {outcome.outcome for outcome in outcomes} == {Outcome.CONVERTED}
+    results = list(LeadConversionHook().convert_leads(leads))
+    assert sorted(result.lead_id for result in results) == sorted(leads)
+    assert {result.status for result in results} == {ConversionStatus.CONVERTED}
     assert sandbox.conversion_counts == dict.fromkeys(sandbox.conversion_counts, 1)
 
 
 # The client
+
+
+def test_the_connection_id_may_be_positional(sandbox, monkeypatch):
+    connect(monkeypatch, "mine", host=sandbox.base_url, password=sandbox.token)
+    assert LeadConversionHook("mine").get_conn().config.account == "mine"
 
 
 def test_nothing_is_read_before_the_first_call():
@@ -191,9 +195,12 @@ def test_the_retry_timeout_can_be_cut_short(sandbox):
     assert LeadConversionHook(retry_timeout=0).get_conn().config.retry_timeout == 2, "one attempt has its timeout"
 
 
-def test_a_wrong_connection_is_told_at_the_first_call(monkeypatch):
+def test_an_invalid_connection_is_an_error_at_the_first_call(monkeypatch):
     connect(monkeypatch, extra={"time_out": 3})
-    with pytest.raises(ConnectionConfigError, match="'leadconv_default': unknown key 'time_out'"):
+    with pytest.raises(
+        ConnectionConfigError,
+        match=r"unknown key 'time_out'.* \(connection 'leadconv_default'\)",
+    ):
         LeadConversionHook().get_conn()
 
 
@@ -218,19 +225,25 @@ def test_the_test_button_asks_for_one_row_with_the_scope_read(sandbox, monkeypat
 
 ENVELOPE = json.dumps(page(row(1), count=0)).encode()
 STATUSES = {
-    "401": (response(b"", status="401 Unauthorized"), ["answered 401", "valid access token", "OAuth > Access Tokens"]),
-    "403": (response(b"", status="403 Forbidden"), ["answered 403", "scope it lacks"]),
-    "404": (response(HTML, status="404 Not Found"), ["answered 404", "Correct the Airflow connection (host"]),
-    "redirect": (response(b"", status="302 Found"), ["answered 302", "Correct the Airflow connection (host"]),
-    "HTML 200": (response(HTML), ["unreadable body", "<html>"]),
-    "429": (response(b"", status="429 Too Many Requests"), ["answered 429", "requests_per_second"]),
-    "503": (response(b"", status="503 Unavailable"), ["answered 503", "status.zendesk.com"]),
-    "contradiction": (response(ENVELOPE), ["says it has 0 items and has 1"]),
+    "401": (
+        http_response(b"", status="401 Unauthorized"),
+        ["answered 401", "A token of Zendesk Support is not valid for Sell", "OAuth > Access Tokens"],
+    ),
+    "403": (http_response(b"", status="403 Forbidden"), ["answered 403", "Check the scopes of the token"]),
+    "404": (
+        http_response(HTML, status="404 Not Found"),
+        ["answered 404", "Correct the host of the connection: it has no such path"],
+    ),
+    "redirect": (http_response(b"", status="302 Found"), ["answered 302", "redirects are not followed"]),
+    "HTML 200": (http_response(HTML), ["unreadable body", "504 Gateway Time-out"]),
+    "429": (http_response(b"", status="429 Too Many Requests"), ["answered 429", "requests_per_second"]),
+    "503": (http_response(b"", status="503 Unavailable"), ["answered 503", "status.zendesk.com"]),
+    "contradiction": (http_response(ENVELOPE), ["a page of 1 items whose meta.count is 0"]),
 }
 
 
 @pytest.mark.parametrize(("data", "words"), STATUSES.values(), ids=STATUSES.keys())
-def test_the_test_button_says_what_the_answer_means(data, words, monkeypatch):
+def test_the_test_button_explains_each_response(data, words, monkeypatch):
     with Server(says(data)) as server:
         worked, sentence = press(monkeypatch, server.url)
     assert not worked
@@ -238,7 +251,7 @@ def test_the_test_button_says_what_the_answer_means(data, words, monkeypatch):
         assert word in sentence
 
 
-def test_the_test_button_tells_what_keeps_it_from_the_api_in_a_sentence_each(monkeypatch, tmp_path):
+def test_the_test_button_explains_each_connection_failure_in_one_sentence(monkeypatch, tmp_path):
     context = certificate(tmp_path, "127.0.0.1")[1]
     with (
         Server(silent) as mute,
@@ -247,12 +260,12 @@ def test_the_test_button_tells_what_keeps_it_from_the_api_in_a_sentence_each(mon
         closed_port() as port,
     ):
         sentences = {
-            "no whole answer from": press(monkeypatch, mute.url),
-            "broke before the whole answer came": press(monkeypatch, rude.url),
+            "no complete response from": press(monkeypatch, mute.url),
+            "was closed or corrupted before": press(monkeypatch, rude.url),
             "is not trusted: self-signed certificate": press(monkeypatch, untrusted.url),
             "Connection refused": press(monkeypatch, f"http://127.0.0.1:{port}"),
             "no connection to https://no-such-host.invalid": press(monkeypatch, "https://no-such-host.invalid"),
-            "password must be the access token": press(monkeypatch, mute.url, password=""),
+            "the password is empty. Put an access token of Sell into": press(monkeypatch, mute.url, password=""),
             "unknown key 'x' in extra": press(monkeypatch, mute.url, extra={"x": 1}),
         }
     for words, (worked, sentence) in sentences.items():
@@ -273,7 +286,7 @@ def refuse(*_, **__): raise AssertionError("a socket was made")
 socket.socket.__init__ = socket.getaddrinfo = refuse
 import airflow_provider_leadconv.hooks.leadconv as hook
 hook.LeadConversionHook()
-heavy = {"requests", "urllib3", "httpx", "pyarrow", "fastapi", "uvicorn"}
+heavy = {"requests", "urllib3", "httpx2", "pyarrow", "fastapi", "uvicorn"}
 print(sorted(heavy & (set(sys.modules) - before)))
 """
 

@@ -1,9 +1,10 @@
-"""Every example DAG under one real scheduler and triggerer, against the sandbox, and what they told OpenLineage."""
+"""Every example DAG under one real scheduler and triggerer, against the sandbox, and the events in OpenLineage."""
 
 from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,13 +15,20 @@ from urllib.parse import unquote
 
 import psycopg2
 import pytest
-from capabilities import NEEDED_BY_EXAMPLES, needs_approval, needs_asset_watchers, needs_running_airflow
-from integration.standalone import EXAMPLE_DAGS, Standalone
-from integration.webhook import Webhook
-from jobs.folders import ids, manifest
 from pyarrow import parquet
 
 from airflow_provider_leadconv.sandbox import Sandbox
+from tests.support.capabilities import (
+    AIRFLOW,
+    NEEDED_BY_EXAMPLES,
+    needs_approval,
+    needs_asset_watchers,
+    needs_running_airflow,
+)
+from tests.support.exports import ids, manifest
+from tests.support.history_recorder import RECORDER
+from tests.support.standalone import EXAMPLE_DAGS, Standalone
+from tests.support.webhook import Webhook
 
 pytestmark = [pytest.mark.airflow, needs_running_airflow.mark]
 
@@ -68,7 +76,7 @@ class Office:
         assert states == wanted, self.airflow.console.read_text(errors="replace")[-4000:]
 
     def wait_for_pause(self, run: str, task_id: str) -> None:
-        """Until a task waits without a worker, and the scheduler knows it: an answer before that fails the task."""
+        """Until a task waits without a worker, and the scheduler knows it: a response before that fails the task."""
         states, run_id = {"deferred", "awaiting_input"}, unquote(run.rpartition("/")[2])
         self.airflow.wait_for(lambda: self.airflow.task_states(run).get(task_id) in states)
         left = re.compile(rf"Received executor event .*task_id='{task_id}', run_id='{re.escape(run_id)}'")
@@ -78,12 +86,12 @@ class Office:
         """:return: OpenLineage's event of the end of a task that succeeded."""
         found: list[dict[str, Any]] = []
 
-        def told() -> bool:
+        def reported() -> bool:
             events = [json.loads(path.read_text() or "{}") for path in self.lineage.iterdir()]
             found[:] = [e for e in events if e.get("eventType") == "COMPLETE" and e["job"]["name"] == job]
             return bool(found)
 
-        self.airflow.wait_for(told)
+        self.airflow.wait_for(reported)
         return found[0]
 
 
@@ -98,6 +106,7 @@ def office(tmp_path_factory: pytest.TempPathFactory, postgres_port: int) -> Iter
         if example.stem in NEEDED_BY_EXAMPLES and not NEEDED_BY_EXAMPLES[example.stem].is_there:
             continue
         code = example.read_text().replace("/data/sell", str(files)).replace("poll_interval=30", "poll_interval=2")
+        code = code.replace("timeout=30)", "timeout=300)")  # a busy machine, and a webhook that a test holds up
         (dags / example.name).write_text(code)
     postgres = {"host": "127.0.0.1", "port": postgres_port}
     with Webhook() as webhook, Sandbox(leads=60, conversions=250, rate=10) as sandbox:
@@ -109,9 +118,11 @@ def office(tmp_path_factory: pytest.TempPathFactory, postgres_port: int) -> Iter
                 {**postgres, "conn_type": "postgres", "login": "tester", "schema": "postgres"}
             ),
             "AIRFLOW_VAR_DEALS_WEBHOOK": webhook.url,
+            "AIRFLOW_VAR_DIGEST_WEBHOOK": webhook.digest_url,
             "PYTHONWARNINGS": "default",
         }
         with Standalone(folder / "airflow", sandbox.connection, dags, settings) as airflow:
+            RECORDER.folders.add(files)
             yield Office(airflow, sandbox, webhook, postgres, files, lineage)
         assert airflow.processes() == []
         written = [path for path in folder.rglob("*") if path.is_file()]
@@ -128,7 +139,7 @@ def test_quickstart(office: Office):
     office.finish(office.start("leadconv_quickstart", {"leads": leads, "folder": str(folder)}))
     assert [office.sandbox.conversion_counts.get(lead) for lead in leads] == [1] * len(leads)
     (results,) = (folder / "results").iterdir()
-    assert [(row["lead_id"], row["outcome"]) for row in lines(results)] == [(lead, "converted") for lead in leads]
+    assert [(row["lead_id"], row["status"]) for row in lines(results)] == [(lead, "converted") for lead in leads]
     exported = [row["id"] for row in lines(folder / "conversions.jsonl")]
     assert sorted(exported) == office.ids
 
@@ -156,8 +167,8 @@ def columns(dataset: dict[str, Any]) -> list[str]:
 
 
 @needs_approval
-@pytest.mark.parametrize(("answer", "converted"), [("Reject", 0), ("Approve", 3)])
-def test_bulk_approval(office: Office, tmp_path: Path, answer: str, converted: int):
+@pytest.mark.parametrize(("response", "converted"), [("Reject", 0), ("Approve", 3)])
+def test_bulk_approval(office: Office, tmp_path: Path, response: str, converted: int):
     leads, times = office.sandbox.leads[:3], office.sandbox.conversion_counts
     (tmp_path / "leads.csv").write_text("lead_id\n" + "\n".join(map(str, leads)))
     conf = {"leads_path": str(tmp_path / "leads.csv"), "folder": str(tmp_path)}
@@ -166,7 +177,7 @@ def test_bulk_approval(office: Office, tmp_path: Path, answer: str, converted: i
     asked = office.airflow.get(f"{run}/taskInstances/approve/-1/hitlDetails")
     assert (asked["subject"], asked["options"]) == ("Convert 3 leads?", ["Approve", "Reject"])
     assert office.sandbox.conversion_counts == times
-    office.airflow.choose(run, "approve", answer)
+    office.airflow.choose(run, "approve", response)
     office.finish(run, **({} if converted else {"convert": "skipped"}))
     assert sum(office.sandbox.conversion_counts.get(lead, 0) for lead in leads) == converted
     assert all(office.sandbox.conversion_counts.get(lead, 0) <= 1 for lead in leads)
@@ -182,8 +193,8 @@ def test_bulk_mapped(office: Office, tmp_path: Path):
     results = [lines(tmp_path / "results" / unquote(run.rpartition("/")[2]) / f"{chunk}.jsonl") for chunk in range(4)]
     assert [[row["lead_id"] for row in rows] for rows in results] == [leads[:3], leads[3:6], leads[6:9], leads[9:]]
     assert [office.sandbox.conversion_counts.get(lead) for lead in leads] == [1] * len(leads)
-    told = office.airflow.returned(run, "total")
-    assert (told["chunks"], told["leads"], told["converted"]) == (4, 10, 10)
+    reported = office.airflow.returned(run, "total")
+    assert (reported["chunks"], reported["leads"], reported["converted"]) == (4, 10, 10)
 
 
 def test_export_daily_incremental(office: Office):
@@ -269,6 +280,40 @@ def test_on_conversions(office: Office):
     runs = office.airflow.runs("leadconv_on_conversions")
     for run in runs:
         office.finish(run)
+    if AIRFLOW >= (3, 4):
+        assert {events_of(office, run) for run in runs} == {1}
+
+
+def stored_events(office: Office) -> int:
+    """How many events are in Airflow's database."""
+    with closing(sqlite3.connect(office.airflow.home / "airflow.db", timeout=30)) as database:
+        (number,) = database.execute("SELECT count(*) FROM asset_event").fetchone()
+    return int(number)
+
+
+def events_of(office: Office, run: str) -> int:
+    """How many events started a run."""
+    return len(office.airflow.get(f"{run}/upstreamAssetEvents")["asset_events"])
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 4), reason="batching of asset events: Airflow 3.4 or later")
+def test_conversions_digest(office: Office):
+    """What is converted during a run, at several polls, is for one run after it."""
+    dag_id, digests = "leadconv_conversions_digest", office.webhook.digests
+    office.webhook.is_open.clear()
+    office.airflow.unpause(dag_id)
+    office.airflow.wait_for(lambda: bool(office.sandbox.add_conversion()) and digests != [])
+    (first,) = office.airflow.runs(dag_id)
+    known = stored_events(office)
+    office.airflow.wait_for(lambda: bool(office.sandbox.add_conversion()) and stored_events(office) > known + 1)
+    office.webhook.is_open.set()
+    office.airflow.wait_for(lambda: len(digests) > 1)
+    office.finish(first)
+    second = next(run for run in office.airflow.runs(dag_id) if run != first)
+    office.finish(second)
+    assert events_of(office, second) > 1
+    posted = [deal["id"] for deals in digests for deal in deals]
+    assert len(posted) == len(set(posted))
 
 
 def test_every_example_is_run():

@@ -15,12 +15,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from capabilities import AIRFLOW, VERSIONS, as_text
-from docs.snippets import Page
+from packaging.requirements import Requirement
 from trove_classifiers import classifiers
 
 import airflow_provider_leadconv
 from airflow_provider_leadconv.sandbox import Sandbox
+from tests.support.capabilities import AIRFLOW, VERSIONS, as_text
+from tests.support.snippets import Page
 
 REPO = Path(__file__).parents[2]
 PACKAGE = REPO / "airflow_provider_leadconv"
@@ -87,20 +88,41 @@ def metadata(wheel: Path) -> Message:
     return Parser().parsestr(text.decode())
 
 
+PROVIDERS = {
+    "amazon": "apache-airflow-providers-amazon[s3fs]",
+    "google": "apache-airflow-providers-google",
+    "microsoft-azure": "apache-airflow-providers-microsoft-azure",
+    "mysql": "apache-airflow-providers-mysql",
+    "postgres": "apache-airflow-providers-postgres",
+    "sqlite": "apache-airflow-providers-sqlite",
+}
+"""Extra -> the package that a message names if it is missing: tests/hooks/test_paths.py and test_sql.py."""
+
+
+def test_extras_bring_what_messages_name(built: Path):
+    (wheel,) = built.glob("*.whl")
+    about = metadata(wheel)
+    required = [Requirement(text) for text in about.get_all("Requires-Dist")]
+    for extra, package in PROVIDERS.items():
+        assert extra in about.get_all("Provides-Extra")
+        brought = [requirement for requirement in required if str(requirement.marker) == f'extra == "{extra}"']
+        assert [str(requirement).partition(">=")[0] for requirement in brought] == [package]
+
+
 def test_registries_find_what_they_look_for(built: Path):
     """What Astronomer's registry and an index sort packages by, and link to."""
     (wheel,) = built.glob("*.whl")
-    told = metadata(wheel)
-    assert told["Name"] == "airflow-provider-leadconv"
-    assert told["License-Expression"] == "Apache-2.0"
-    assert "airflow-provider" in told["Keywords"].split(",")
-    kinds = set(told.get_all("Classifier", []))
+    found = metadata(wheel)
+    assert found["Name"] == "airflow-provider-leadconv"
+    assert found["License-Expression"] == "Apache-2.0"
+    assert "airflow-provider" in found["Keywords"].split(",")
+    kinds = set(found.get_all("Classifier", []))
     assert kinds - classifiers == set()
     assert kinds >= {"Framework :: Apache Airflow", "Framework :: Apache Airflow :: Provider", "Typing :: Typed"}
-    links = dict(link.split(", ") for link in told.get_all("Project-URL", []))
+    links = dict(link.split(", ") for link in found.get_all("Project-URL", []))
     assert links.keys() == {"Changelog", "Documentation", "Issues", "Source"}
     assert {link.startswith(links["Source"]) for link in links.values()} == {True}
-    assert set(told.get_all("License-File", [])) == {"LICENSE", "NOTICE"}
+    assert set(found.get_all("License-File", [])) == {"LICENSE", "NOTICE"}
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(built: Path):
@@ -119,6 +141,7 @@ def test_the_sdist_holds_what_its_readme_and_its_tests_need(built: Path):
         "CHANGELOG.md",
         "LICENSE",
         "RELEASING.md",
+        "SECURITY.md",
         "Makefile",
         "NOTICE",
         "README.md",
@@ -129,7 +152,7 @@ def test_the_sdist_holds_what_its_readme_and_its_tests_need(built: Path):
     }
 
 
-def test_the_changelog_tells_of_this_version():
+def test_the_changelog_has_this_version():
     text = (REPO / "CHANGELOG.md").read_text()
     first, *released = re.findall(r"^## \[(.+?)\]", text, re.MULTILINE)
     assert first == "Unreleased"
@@ -165,25 +188,26 @@ def test_airflow_shows_the_provider_after_an_installation(newcomer: Path, tmp_pa
     assert provider["Version"] == airflow_provider_leadconv.__version__
 
 
+@pytest.mark.slow  # tests/docs/test_tutorial.py has a first DAG, too, and the test above the installed wheel
 @pytest.mark.airflow
 def test_a_newcomers_first_dag_succeeds(newcomer: Path, tmp_path: Path):
     """The README's connection and first DAG, but for the host, as the newcomer has no account, and the folder."""
     readme, data = Page("README.md"), tmp_path / "data"
     (tmp_path / "dags").mkdir()
     data.mkdir()
-    dag = readme.block("python", "LeadConversionBulkOperator").replace("/data/", f"{data}/")
-    if AIRFLOW < (3, 0):  # as the README's table says
-        dag = dag.replace("from airflow.sdk import DAG", "from airflow import DAG")
+    dag = readme.block("python", "results_path").replace("/data/", f"{data}/")
+    if AIRFLOW < (3, 0):  # as the README says
+        dag = dag.replace("from airflow.sdk import", "from airflow.providers.common.compat.sdk import")
     (tmp_path / "dags" / "convert_leads.py").write_text(dag)
     with Sandbox(leads=5) as sandbox:
         sandbox.add_token("my-access-token")
         leads = sandbox.leads
         (data / "leads.csv").write_text("\n".join(["lead_id", *map(str, leads)]))
-        connect = readme.block("bash", "AIRFLOW_CONN").replace("@/", f"@{quote(sandbox.base_url, safe='')}/")
+        connect = readme.block("bash", "my-access-token").replace("@/", f"@{quote(sandbox.base_url, safe='')}/")
         script = f"{connect}airflow db migrate && airflow dags test convert_leads"
         path = f"{newcomer}{os.pathsep}{os.environ['PATH']}"
         output = run("bash", "-euc", script, folder=tmp_path, PATH=path, AIRFLOW__CORE__LOAD_EXAMPLES="False")
         assert [sandbox.conversion_counts.get(lead) for lead in leads] == [1] * len(leads), output[-4000:]
     (results,) = (data / "results").iterdir()
     lines = [json.loads(line) for line in results.read_text().splitlines()]
-    assert [(line["lead_id"], line["outcome"]) for line in lines] == [(lead, "converted") for lead in leads]
+    assert [(line["lead_id"], line["status"]) for line in lines] == [(lead, "converted") for lead in leads]

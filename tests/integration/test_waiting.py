@@ -12,12 +12,12 @@ from random import Random
 from typing import Any
 
 import pytest
-from capabilities import needs_durable_events, needs_running_airflow
-from integration.standalone import Standalone
 
-from airflow_provider_leadconv.jobs.feed import Window
-from airflow_provider_leadconv.jobs.news import read_window
+from airflow_provider_leadconv.changefeed import OverlapWindow
 from airflow_provider_leadconv.sandbox import Sandbox
+from airflow_provider_leadconv.waiting.event_batches import window_from_json
+from tests.support.capabilities import needs_durable_events, needs_running_airflow
+from tests.support.standalone import Standalone
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
@@ -85,26 +85,26 @@ def events(home: Path) -> list[dict[str, Any]]:
     return [json.loads(extra)["payload"] for (extra,) in rows]
 
 
-def mark(home: Path) -> Window | None:
+def watermark(home: Path) -> OverlapWindow | None:
     """What is taken, as Airflow's database has it."""
     with closing(sqlite3.connect(home / "airflow.db", timeout=30)) as database:
         rows = database.execute("SELECT value FROM asset_state_store").fetchall()
-    return read_window(json.loads(rows[0][0])) if rows else None
+    return window_from_json(json.loads(rows[0][0])) if rows else None
 
 
-def told_before_the_mark(home: Path) -> set[int]:
-    """The ids that are in a stored event and, as far as the mark knows, are not."""
-    window = mark(home)
+def emitted_before_the_watermark(home: Path) -> set[int]:
+    """The ids that are in a stored event and, as far as the watermark knows, are not."""
+    window = watermark(home)
     assert window is not None
-    told = {row["id"] for event in events(home) for row in event["conversions"]}
-    return {number for number in told - set(window.ids) if number > window.floor}
+    reported = {row["id"] for event in events(home) for row in event["conversions"]}
+    return {number for number in reported - set(window.ids) if number > window.low_watermark}
 
 
 @needs_durable_events
 def test_events_survive_the_triggerer(tmp_path: Path):
-    """Killed at ten random moments: no conversion is missing, and one is told twice only if it must be.
+    """Killed at ten random moments: no conversion is missing, and one is emitted twice only if it must be.
 
-    That is, if at a kill its event was stored and the mark had not moved behind it yet.
+    That is, if at a kill its event was stored and the watermark had not moved behind it yet.
     """
     random = Random(5)
     home, dags = tmp_path / "airflow", tmp_path / "dags"
@@ -114,21 +114,21 @@ def test_events_survive_the_triggerer(tmp_path: Path):
     with Sandbox(leads=0, conversions=250, rate=10) as sandbox:
         old = {conversion["id"] for conversion in sandbox.conversions}
         with Standalone(home, sandbox.connection, dags) as airflow:
-            airflow.wait_for(lambda: mark(home) is not None, 120)
+            airflow.wait_for(lambda: watermark(home) is not None, 120)
             for _ in range(10):
                 alive = time.monotonic() + random.uniform(5, 35)
                 while time.monotonic() < alive:
                     sandbox.add_conversion()
                     time.sleep(random.uniform(0, 0.5))
                 airflow.kill_triggerer()
-                may_repeat |= told_before_the_mark(home)
+                may_repeat |= emitted_before_the_watermark(home)
                 sandbox.add_conversion()
                 airflow.start_triggerer()
             wanted = {conversion["id"] for conversion in sandbox.conversions} - old
             airflow.wait_for(lambda: wanted <= {row["id"] for e in events(home) for row in e["conversions"]}, 180)
-            told = [row["id"] for event in events(home) for row in event["conversions"]]
-    repeated = {number for number, times in Counter(told).items() if times > 1}
-    print(f"{len(wanted)} conversions, {len(repeated)} told again of {len(may_repeat)} told before the mark moved")
-    assert set(told) == wanted
+            reported = [row["id"] for event in events(home) for row in event["conversions"]]
+    repeated = {number for number, times in Counter(reported).items() if times > 1}
+    print(f"{len(wanted)} conversions, {len(repeated)} emitted again of {len(may_repeat)} emitted before")
+    assert set(reported) == wanted
     assert repeated <= may_repeat
     assert airflow.processes() == []

@@ -14,14 +14,14 @@ from uuid import UUID
 import fsspec
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, ObjectStoragePath
-from airflow_harness import run_dag, run_task
-from capabilities import AIRFLOW
 from fsspec.implementations.memory import MemoryFileSystem
 
-from airflow_provider_leadconv.api.errors import LeadsNotConvertedError
+from airflow_provider_leadconv.api.exceptions import LeadsNotConvertedError
 from airflow_provider_leadconv.hooks.leadconv import LeadConversionHook
 from airflow_provider_leadconv.operators.bulk import LeadConversionBulkOperator
 from airflow_provider_leadconv.sandbox import Fault
+from tests.support.airflow_harness import run_dag, run_task
+from tests.support.capabilities import AIRFLOW
 
 try:
     from airflow.sdk.io import attach
@@ -34,18 +34,9 @@ WORDS = ("converted", "existing", "failed", "unknown", "not_attempted")
 
 
 @pytest.fixture(autouse=True)
-def quick(sandbox, monkeypatch):
-    """Clients begin at their full rate instead of finding it out."""
+def _quick(sandbox, monkeypatch, full_rate):
     extra = {"timeout": 1, "settle_time": 0.2, "requests_per_second": 500}
     monkeypatch.setenv("AIRFLOW_CONN_LEADCONV_DEFAULT", json.dumps({**sandbox.connection, "extra": extra}))
-    original = LeadConversionHook._new_client
-
-    def new_client(hook, config):
-        client = original(hook, config)
-        client._exchange._pacer._rate = config.requests_per_second
-        return client
-
-    monkeypatch.setattr(LeadConversionHook, "_new_client", new_client)
 
 
 @pytest.fixture
@@ -133,16 +124,22 @@ def test_mapped_over_batches(sandbox, tmp_path):
     [
         ({"leads": [1, "x"]}, "row 2: lead_id must be an integer"),
         ({"leads": "nonsense"}, "row 1: lead_id must be an integer"),
-        ({}, "no leads and no leads_path"),
         ({"leads": [1], "limit": "x"}, "limit must be an integer"),
+        ({"leads": [1], "max_leads": "x"}, "max_leads must be an integer"),
+        ({"leads": [1, 2, 3], "max_leads": "2"}, "there are more leads than max_leads=2; nothing was converted"),
+        ({"leads": [1, 2, 3], "max_leads": 1, "limit": 2}, "there are more leads than max_leads=1"),
+        ({"leads": [1], "dry_run": "maybe"}, "dry_run must be true or false, got 'maybe' (str)"),
+        ({"leads": [1], "dry_run": 1}, "dry_run must be true or false, got 1 (int)"),
+        ({"leads": [1], "dry_run": ""}, "dry_run must be true or false, got '' (str)"),
         ({"leads": [1], "results_path": "{tmp}"}, "results_path must name a file, not a folder"),
-        ({"leads": [1], "results_path": "{tmp}/file/results.jsonl"}, "results_path cannot be written"),
-        ({"leads": [1], "results_path": "{tmp}/file"}, "is there and is no results file"),
-        ({"leads_path": "{tmp}/leads.txt"}, "leads_path must end in"),
+        ({"leads": [1], "results_path": "{tmp}/file/results.jsonl"}, "cannot use results_path"),
+        ({"leads": [1], "results_path": "{tmp}/file.jsonl"}, "exists and is no results file"),
+        ({"leads_path": "{tmp}/leads.txt"}, "the name of a file of leads must end in"),
     ],
 )
-def test_what_is_wrong_is_found_before_any_request(sandbox, tmp_path, options, message):
-    (tmp_path / "file").write_text("x\n")
+def test_invalid_input_fails_before_any_request(sandbox, tmp_path, options, message):
+    for name in ("file", "file.jsonl"):
+        (tmp_path / name).write_text("x\n")
     (tmp_path / "leads.txt").write_text("1\n")
     options = {name: value.format(tmp=tmp_path) if "path" in name else value for name, value in options.items()}
     run = run_task(bulk(retries=3, **options))
@@ -167,16 +164,67 @@ def test_a_folder_that_may_not_be_written_to(sandbox, tmp_path):
         {"concurrency": True},
         {"concurrency": "8"},
         {"max_failures": -1},
-        {"max_failures": 1.5},
+        {"max_failures": 1.0},
         {"max_failures": True},
         {"max_failures": "0"},
+        {"max_failure_rate": -0.1},
+        {"max_failure_rate": 1.1},
+        {"max_failure_rate": True},
+        {"max_failure_rate": "0.1"},
+        {"max_failure_rate": float("nan")},
+        {"max_failure_rate": 0.1, "max_failures": 1},
+        {"max_failure_rate": 0.1, "max_failures": None},
+        {"fail_fast": "yes"},
+        {"fail_fast": "{{ params.fail_fast }}"},
         {"on_existing": "ignore"},
         {"leads_path": "x.csv"},
+        {"sql": "SELECT 1"},
     ],
 )
 def test_bad_parameters_fail_when_the_dag_is_parsed(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         bulk(leads=[1], **options)
+
+
+def test_no_source_of_leads_is_found_when_the_dag_is_parsed():
+    with pytest.raises(ValueError, match="give one of leads, leads_path and sql"):
+        bulk()
+
+
+@pytest.mark.parametrize(("options", "read"), [({"max_leads": 3}, 3), ({"max_leads": "{{ '' }}"}, 3)])
+def test_as_many_leads_as_max_leads_are_converted(sandbox, options, read):
+    leads = sandbox.leads[:3]
+    assert counts(run_task(bulk(leads=[*leads, leads[0]], **options)).value) == {"converted": read}
+
+
+def test_limit_takes_fewer_than_max_leads(sandbox):
+    assert counts(run_task(bulk(leads=sandbox.leads, limit=2, max_leads=2)).value) == {"converted": 2}
+
+
+# Dry run
+
+
+@pytest.mark.parametrize("dry_run", [True, "true", "{{ params.dry_run }}"])
+def test_a_dry_run_says_so_in_its_first_and_last_line(sandbox, dry_run, caplog):
+    caplog.set_level(logging.INFO, "airflow_provider_leadconv")
+    run = run_task(bulk(leads=sandbox.leads[:3], dry_run=dry_run, params={"dry_run": "True"}))
+    assert (run.state, run.value["would_convert"]) == ("success", 3)
+    assert posts(sandbox) == []
+    ours = [record.getMessage() for record in caplog.records if record.name.startswith("airflow_provider")]
+    assert ours[0] == "DRY RUN: no lead will be converted"
+    assert ours[-1] == "DRY RUN: no lead was converted; 3 would be"
+
+
+@pytest.mark.parametrize("dry_run", [False, "false", "{{ params.dry_run }}"])
+def test_the_word_false_is_no_dry_run(sandbox, dry_run):
+    run = run_task(bulk(leads=sandbox.leads[:3], dry_run=dry_run, params={"dry_run": False}))
+    assert counts(run.value) == {"converted": 3}
+
+
+@pytest.mark.parametrize("options", [{"sql_conn_id": "x"}, {"results_path": "x.jsonl"}, {}])
+def test_a_query_needs_a_place_for_its_leads(options):
+    with pytest.raises(ValueError, match="sql needs sql_conn_id and results_path"):
+        bulk(sql="SELECT 1", **options)
 
 
 # Results
@@ -185,10 +233,10 @@ def test_bad_parameters_fail_when_the_dag_is_parsed(options):
 def test_failures_are_run_again_from_the_results(sandbox, tmp_path):
     good = sandbox.leads[:3]
     refused = sandbox.add_leads(2, convertible=False)
-    first = run_task(bulk(leads=[*good, *refused], results_path=str(tmp_path / "first.jsonl"), max_failures=0.4))
+    first = run_task(bulk(leads=[*good, *refused], results_path=str(tmp_path / "first.jsonl"), max_failure_rate=0.4))
     assert (first.state, counts(first.value)) == ("success", {"converted": 3, "failed": 2})
     assert json.loads(json.dumps(first.value)) == first.value
-    assert len(json.dumps(first.value)) < 1024
+    assert len(json.dumps(first.value)) < 4096
     again = run_task(bulk(leads_path=str(tmp_path / "first.jsonl"), results_path=str(tmp_path / "second.jsonl")))
     assert isinstance(again.error, AirflowFailException)
     assert [line["lead_id"] for line in lines_of(tmp_path / "second.jsonl")] == refused
@@ -196,9 +244,20 @@ def test_failures_are_run_again_from_the_results(sandbox, tmp_path):
     assert str(tmp_path / "second.jsonl") in str(again.error)
 
 
+def test_results_whose_run_was_killed_are_waited_for(sandbox, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "airflow_provider_leadconv")
+    line = {"lead_id": sandbox.leads[0], "status": "not_attempted", "run": "first", "start_watermark": 0}
+    (tmp_path / "first.jsonl").write_text(json.dumps(line) + "\n")
+    (tmp_path / "first.jsonl.journal").write_text('{"record":"sending","run":"first"}\n')
+    run = run_task(bulk(leads_path=str(tmp_path / "first.jsonl")))
+    assert counts(run.value) == {"converted": 1}
+    assert "Waiting 1 s for in-flight requests of the previous attempt" in caplog.text
+
+
+@pytest.mark.expected_violation("lead 1 is converted", reason="the file is of another account")
 def test_another_runs_file_is_refused_before_any_request(sandbox, path):
     path.parent.mkdir()
-    path.write_text('{"lead_id": 1, "outcome": "converted", "conversion_id": 5, "run": "other"}\n')
+    path.write_text('{"lead_id": 1, "status": "converted", "conversion_id": 5, "run": "other", "start_watermark": 0}\n')
     run = run_task(bulk(leads=sandbox.leads, results_path=str(path)))
     assert isinstance(run.error, AirflowFailException)
     assert "holds results of another run (other)" in str(run.error)
@@ -210,16 +269,18 @@ def test_on_an_object_store_with_a_killed_try(sandbox):
     attach("memory", fs=fsspec.filesystem("memory"))
     leads = sandbox.leads
     where = f"memory://bucket/{sandbox.port}/results.jsonl"
-    sandbox.faults = [Fault(name="late_answer", method="POST", seconds=0.9)]
+    sandbox.faults = [Fault(name="late_response", method="POST", seconds=0.9)]
     task = bulk(leads=leads, results_path=where, concurrency=4, retries=1)
     kill_when(task, lambda: sent(sandbox) > 6)
     run = run_task(task)
     assert (run.state, type(run.error).__name__) == ("up_for_retry", STOPPED)
     folder = ObjectStoragePath(f"memory://bucket/{sandbox.port}")
     journal = [json.loads(line) for part in sorted(folder.iterdir()) for line in part.read_bytes().splitlines()]
-    told = {line["lead_id"]: line["outcome"] for line in journal if "lead_id" in line}
-    assert set(told) == set(leads)
-    assert list(told.values()).count("unknown") == 4
+    reported = {
+        record["line"]["lead_id"]: record["line"]["status"] for record in journal if record["record"] == "result"
+    }
+    assert set(reported) == set(leads)
+    assert 1 <= list(reported.values()).count("unknown") <= 4  # at most one of each worker
     sandbox.faults = []
     run = run_task(bulk(leads=leads, results_path=where), try_number=2)
     assert (run.state, counts(run.value)) == ("success", {"converted": 20})
@@ -234,7 +295,7 @@ def test_an_object_store_that_cannot_be_written_to(sandbox, monkeypatch):
     attach("memory", fs=fsspec.filesystem("memory"))
     monkeypatch.setattr(MemoryFileSystem, "put_file", put_file)
     run = run_task(bulk(leads=sandbox.leads, results_path="memory://read-only/results.jsonl"))
-    assert isinstance(run.error, OSError)
+    assert isinstance(run.error, AirflowFailException)
     assert "403 AccessDenied" in str(run.error)
     assert posts(sandbox) == []
 
@@ -248,7 +309,7 @@ def test_a_precondition_is_one_of_the_first_try(sandbox, path):
     options = {"leads": leads, "on_existing": "fail", "results_path": str(path)}
     run = run_task(bulk(**options))
     assert isinstance(run.error, AirflowFailException)
-    assert "1 of 4 leads are converted already" in str(run.error)
+    assert "1 of 4 leads are already converted" in str(run.error)
     assert posts(sandbox) == []
     run = run_task(bulk(**options), try_number=2)
     assert (run.state, counts(run.value)) == ("success", {"converted": 3, "existing": 1})
@@ -264,7 +325,7 @@ def test_a_token_that_may_only_read_stops_the_run(sandbox, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_LEADCONV_DEFAULT", json.dumps({**sandbox.connection, "password": "reader"}))
     run = run_task(bulk(leads=sandbox.leads, retries=1))
     assert (run.state, type(run.error)) == ("up_for_retry", LeadsNotConvertedError)
-    assert "20 of 20 leads were not attempted: POST /v2/lead_conversions: the API answered 403" in str(run.error)
+    assert "20 of 20 leads were not attempted: the API answered 403" in str(run.error)
     assert run.error.__cause__.code == "insufficient_scope"
 
 
@@ -310,9 +371,10 @@ def sigterm():
 
 @pytest.mark.usefixtures("sigterm")
 @pytest.mark.parametrize("posts_before", [0, 3, 12])
-def test_on_kill_leaves_a_readable_journal_in_time(sandbox, path, posts_before, monkeypatch):
+def test_on_kill_leaves_a_readable_journal_in_time(sandbox, path, posts_before, monkeypatch, caplog):
+    caplog.set_level(logging.INFO, "airflow_provider_leadconv")
     leads = sandbox.leads
-    sandbox.faults = [Fault(name="late_answer", seconds=0.8)]
+    sandbox.faults = [Fault(name="late_response", seconds=0.8)]
     task = bulk(leads=leads, results_path=str(path), concurrency=3, retries=2)
     killed = []
     on_kill = LeadConversionBulkOperator.on_kill
@@ -323,14 +385,18 @@ def test_on_kill_leaves_a_readable_journal_in_time(sandbox, path, posts_before, 
     run = run_task(task)
     assert time.monotonic() - killed[0] < 4
     assert (run.state, type(run.error).__name__) == ("up_for_retry", STOPPED)
-    journal = lines_of(path.with_name("results.jsonl.journal"))
-    told = {line["lead_id"]: line["outcome"] for line in journal if "lead_id" in line}
-    assert set(told) == set(leads)
-    if posts_before:
-        assert list(told.values()).count("unknown") == 3
+    if posts_before:  # before the pre-check is complete, there is nothing to keep
+        journal = lines_of(path.with_name("results.jsonl.journal"))
+        results = [record["line"] for record in journal if record["record"] == "result"]
+        told = {line["lead_id"]: line["status"] for line in results}
+        assert set(told) == set(leads)
+        assert 1 <= list(told.values()).count("unknown") <= 3  # at most one of each worker
     summary = run.ledger.xcom("convert", "summary")
     assert sum(summary[word] for word in WORDS) == len(leads)
     assert not path.exists()
+    assert f"Per-lead results: {path}" not in caplog.text
+    note = f"Per-lead results until now, for the next try: {path}.journal"
+    assert (note in caplog.text) == path.with_name("results.jsonl.journal").exists() == (posts_before > 0)
     sandbox.faults = []
     run = run_task(bulk(leads=leads, results_path=str(path)), try_number=2)
     assert (run.state, counts(run.value)) == ("success", {"converted": 20})
@@ -347,13 +413,15 @@ def test_killed_before_it_began(sandbox, path):
 
 def test_execution_timeout_takes_the_same_path(sandbox, path):
     leads = sandbox.leads
-    sandbox.faults = [Fault(name="late_answer", method="POST", seconds=0.8)]
+    sandbox.faults = [Fault(name="late_response", method="POST", seconds=0.8)]
     options = {"leads": leads, "results_path": str(path), "concurrency": 3, "retries": 1}
     run = run_task(bulk(execution_timeout=timedelta(seconds=2), **options))
     assert (run.state, type(run.error).__name__) == ("up_for_retry", "AirflowTaskTimeout")
-    told = [line.get("outcome") for line in lines_of(path.with_name("results.jsonl.journal"))]
-    assert told.count("unknown") == 3
-    assert len(told) == 1 + len(leads)
+    records = lines_of(path.with_name("results.jsonl.journal"))
+    reported = [record["line"]["status"] for record in records if record["record"] == "result"]
+    assert 1 <= reported.count("unknown") <= 3
+    assert [record["record"] for record in records if record["record"] != "result"] == ["precheck", "sending"]
+    assert len(reported) == len(leads)
     assert not path.exists()
     assert run.ledger.xcom("convert", "summary")["unknown"] == 3
     sandbox.faults = []
@@ -362,7 +430,7 @@ def test_execution_timeout_takes_the_same_path(sandbox, path):
     assert max(sandbox.conversion_counts.values()) == 1
 
 
-# What it says
+# The log
 
 
 def test_a_demo_reads_well(sandbox, path, caplog):
@@ -384,21 +452,27 @@ def test_a_demo_reads_well(sandbox, path, caplog):
         "unknown": 0,
         "not_attempted": 0,
         "would_convert": 0,
-        "duplicate": 0,
-        "api_calls": 104,  # a page, 97 conversions, 5 look-ups of refused leads, the audit
-        "look_api_calls": 1,
+        "duplicates": 0,
+        # 97 conversions, 5 look-ups of refused leads, the audit
+        "api_calls": summary["precheck_api_calls"] + 103,
+        "precheck_api_calls": summary["precheck_api_calls"],
         "results_path": str(path),
+        "failures_path": None,
+        "failures": summary["failures"],
         **seconds,
     }
-    look = summary["look_duration_s"]
+    assert sorted(failure["lead_id"] for failure in summary["failures"]) == sorted(
+        [*refused, *(row["lead_id"] for row in owned), 1001]
+    )
+    checks, precheck = summary["precheck_api_calls"], summary["precheck_duration_s"]
     assert [record.getMessage() for record in caplog.records if record.name.startswith("airflow_provider")] == [
-        "Looking which of 100 leads are converted already",
-        f"3 of 100 leads are converted already (1 requests in {look:.1f} s); 97 are to be converted",
-        f"100 leads: 92 converted, 3 existing, 5 failed; 104 requests in {summary['duration_s']:.1f} s",
-        f"What became of each lead is in {path}",
+        "Checking which of 100 leads are already converted",
+        f"Checked 100 leads with {checks} requests in {precheck:.1f} s: 3 were already converted",
+        f"100 leads: 92 converted, 3 existing, 5 failed; {checks + 103} requests in {summary['duration_s']:.1f} s",
+        f"Per-lead results: {path}",
     ]
     cannot = "failed: the API answered 422: /data/lead_id: incorrect_value: The lead cannot be converted"
-    nobody = "failed: the API answered 422: /data/owner_id: incorrect_value: There is no such user"
+    no_user = "failed: the API answered 422: /data/owner_id: incorrect_value: There is no such user"
     first, *reasons, last = str(run.error).splitlines()
     assert first.startswith("5 of 100 leads were not converted: 2 x 422 incorrect_value ")
     assert sorted(first.partition(": ")[2].split(", ")) == [
@@ -409,13 +483,11 @@ def test_a_demo_reads_well(sandbox, path, caplog):
     assert sorted(reasons) == sorted(
         [
             *(f"  lead {lead} {cannot}" for lead in refused),
-            *(f"  lead {row['lead_id']} {nobody}" for row in owned),
+            *(f"  lead {row['lead_id']} {no_user}" for row in owned),
             "  lead 1001 failed: the API answered 404: not_found: The requested resource could not be found",
         ]
     )
-    assert last == (
-        f"What became of each lead is in {path}. Running it again converts only leads that are not converted yet."
-    )
+    assert last == (f"Per-lead results: {path}. Running it again converts only leads that are not converted yet.")
 
 
 # The hook
@@ -425,19 +497,19 @@ def test_the_hook_converts_lazily(sandbox):
     leads = sandbox.leads
     sandbox.add_conversion(leads[2])
     hook = LeadConversionHook()
-    outcomes = hook.convert_leads([leads[0], str(leads[1]), {"lead_id": leads[2], "create_deal": False}], concurrency=2)
+    results = hook.convert_leads([leads[0], str(leads[1]), {"lead_id": leads[2], "create_deal": False}], concurrency=2)
     assert sandbox.requests == []
-    told = {outcome.lead_id: str(outcome.outcome) for outcome in outcomes}
-    assert told == {leads[0]: "converted", leads[1]: "converted", leads[2]: "existing"}
+    reported = {result.lead_id: str(result.status) for result in results}
+    assert reported == {leads[0]: "converted", leads[1]: "converted", leads[2]: "existing"}
     with pytest.raises(ValueError, match="row 2"):
         next(hook.convert_leads([1, "x"]))
 
 
-def test_the_hook_sends_nothing_more_to_one_who_stops_listening(sandbox):
+def test_the_hook_sends_nothing_more_once_its_results_are_closed(sandbox):
     before = threading.active_count()
-    outcomes = LeadConversionHook().convert_leads(sandbox.leads, concurrency=2)
-    next(outcomes)
-    outcomes.close()
+    results = LeadConversionHook().convert_leads(sandbox.leads, concurrency=2)
+    next(results)
+    results.close()
     deadline = time.monotonic() + 10
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -445,15 +517,15 @@ def test_the_hook_sends_nothing_more_to_one_who_stops_listening(sandbox):
     assert len(posts(sandbox)) <= 4
 
 
-def test_the_hook_raises_what_ended_the_run_after_the_outcomes(sandbox, monkeypatch):
+def test_the_hook_raises_what_ended_the_run_after_the_results(sandbox, monkeypatch):
     sandbox.add_token("reader", ["read"])
     monkeypatch.setenv("AIRFLOW_CONN_LEADCONV_DEFAULT", json.dumps({**sandbox.connection, "password": "reader"}))
-    told = []
+    reported = []
     with pytest.raises(Exception, match="insufficient_scope"):
-        told.extend(str(outcome.outcome) for outcome in LeadConversionHook().convert_leads(sandbox.leads))
+        reported.extend(str(result.status) for result in LeadConversionHook().convert_leads(sandbox.leads))
     # extend keeps nothing of an iterable that fails; so ask one by one
-    outcomes = LeadConversionHook().convert_leads(sandbox.leads)
-    assert [str(next(outcomes).outcome) for _ in range(20)] == ["not_attempted"] * 20
+    results = LeadConversionHook().convert_leads(sandbox.leads)
+    assert [str(next(results).status) for _ in range(20)] == ["not_attempted"] * 20
 
 
 def test_a_run_without_a_context_has_an_identity_of_its_own(sandbox, path):

@@ -8,8 +8,9 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from airflow_harness import Ledger, run_task
-from capabilities import needs_approval
+
+from tests.support.airflow_harness import Ledger, run_task
+from tests.support.capabilities import needs_approval
 
 EXAMPLE = Path(__file__).parents[2] / "example_dags" / "leadconv_bulk_approval.py"
 
@@ -29,8 +30,8 @@ def test_what_was_approved_is_converted(sandbox, tmp_path, dag):
     (tmp_path / "leads.csv").write_text("lead_id\n" + "\n".join(map(str, leads)))
     conf = {"leads_path": str(tmp_path / "leads.csv"), "folder": str(tmp_path)}
     ledger = Ledger()
-    told = run_task(dag.get_task("dry_run"), conf=conf, ledger=ledger)
-    assert (told.value["would_convert"], told.value["existing"]) == (3, 1)
+    reported = run_task(dag.get_task("dry_run"), conf=conf, ledger=ledger)
+    assert (reported.value["would_convert"], reported.value["existing"]) == (3, 1)
     assert [request.method for request in sandbox.requests] == ["GET"]
 
     (tmp_path / "leads.csv").write_text("lead_id\n5\n")
@@ -42,7 +43,7 @@ def test_what_was_approved_is_converted(sandbox, tmp_path, dag):
 
 
 @needs_approval
-def test_the_question_says_what_is_at_stake(sandbox, tmp_path, dag):
+def test_the_approval_shows_the_number_of_leads(sandbox, tmp_path, dag):
     (tmp_path / "leads.csv").write_text("lead_id\n" + "\n".join(map(str, sandbox.leads[:4])))
     conf = {"leads_path": str(tmp_path / "leads.csv"), "folder": str(tmp_path)}
     ledger = Ledger()

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from urllib.parse import parse_qs, urlsplit
+
 import pytest
 import requests
 
 from airflow_provider_leadconv.sandbox import Sandbox
+
+NO_RESPONSE = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
 
 
 class Api:
@@ -45,3 +49,11 @@ def code(response):
 
 def ids(response):
     return [item["data"]["id"] for item in response.json()["items"]]
+
+
+def next_link(response):
+    return response.json()["meta"]["links"]["next_page"]
+
+
+def next_cursor(response):
+    return parse_qs(urlsplit(next_link(response)).query)["cursor"][0]

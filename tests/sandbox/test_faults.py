@@ -1,28 +1,23 @@
 from __future__ import annotations
 
+import ast
+import re
 import time
-from urllib.parse import parse_qs, urlsplit
+from pathlib import Path
+from typing import get_args
 
 import pytest
-import requests
 
-from airflow_provider_leadconv.sandbox import Fault
-from airflow_provider_leadconv.sandbox.faults import FAULTS, FaultInjector
+from airflow_provider_leadconv.sandbox import Fault, Sandbox, faults
+from airflow_provider_leadconv.sandbox.faults import FAULTS, THROTTLES, ThrottleShape
+from airflow_provider_leadconv.sandbox.parsing import encode_cursor
+from airflow_provider_leadconv.sandbox.settings import SandboxSettings
 
-from .conftest import code, ids
-
-NO_ANSWER = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
-
-
-def next_link(response):
-    return response.json()["meta"]["links"]["next_page"]
+from .conftest import NO_RESPONSE, Api, code, ids, next_cursor, next_link
 
 
-def next_cursor(response):
-    return parse_qs(urlsplit(next_link(response)).query)["cursor"][0]
-
-
-def test_forms_on_the_command_line():
+def test_each_form_of_text_is_parsed():
+    assert Fault.parse(Fault(name="error_500")) == Fault(name="error_500")
     assert Fault.parse("error_500") == Fault(name="error_500")
     assert Fault.parse("error_500:0.3") == Fault(name="error_500", share=0.3)
     expected = Fault(name="stall", share=0.3, method="POST", times=5, seconds=2.0)
@@ -46,7 +41,7 @@ def test_forms_on_the_command_line():
         "stall,seconds=nan",
     ],
 )
-def test_bad_texts(text):
+def test_invalid_text_is_an_error(text):
     with pytest.raises(ValueError):
         Fault.parse(text)
 
@@ -56,16 +51,7 @@ def test_unknown_name_lists_the_names():
         Fault(name="nonsense")
 
 
-def test_share_and_times_follow_the_seed():
-    one, other = (FaultInjector(["error_500:0.3"], seed=3) for _ in range(2))
-    struck = [one.strike("GET").label for _ in range(1000)]
-    assert struck == [other.strike("GET").label for _ in range(1000)]
-    assert 250 < struck.count("error_500") < 350
-    limited = FaultInjector(["error_500,times=2", "lookup_lag"])
-    assert [limited.strike("POST").label for _ in range(3)] == ["error_500+lookup_lag"] * 2 + ["lookup_lag"]
-
-
-ANSWERS = [
+REPLACEMENTS = [
     ("throttle_429", 429, "rate_limit_exceeded"),
     ("throttle_429_empty", 429, ""),
     ("throttle_404", 404, "/429.json"),
@@ -79,11 +65,12 @@ ANSWERS = [
     ("error_504_html", 504, "<title>504 Gateway Time-out"),
     ("html_200", 200, "<html>"),
     ("no_meta_error", 400, "message"),
+    ("retired", 410, "gone"),
 ]
 
 
-@pytest.mark.parametrize(("name", "status", "text"), ANSWERS)
-def test_answers_instead(start, name, status, text):
+@pytest.mark.parametrize(("name", "status", "text"), REPLACEMENTS)
+def test_replaced_response_does_no_work(start, name, status, text):
     sandbox, api = start(faults=[name])
     for response in (api.get(), api.post(sandbox.leads[0])):
         assert response.status_code == status
@@ -93,7 +80,7 @@ def test_answers_instead(start, name, status, text):
     assert [entry.fault for entry in sandbox.requests] == [name, name]
 
 
-def test_redirect(start):
+def test_redirect_leads_to_another_host(start):
     _, api = start(faults=["redirect"], foreign_url="http://127.0.0.1:9")
     response = api.get()
     assert response.status_code == 307
@@ -101,9 +88,9 @@ def test_redirect(start):
 
 
 @pytest.mark.parametrize(("name", "made"), [("drop_before", 0), ("drop_after", 1)])
-def test_drops(start, name, made):
+def test_dropped_connection_before_and_after_the_work(start, name, made):
     sandbox, api = start(faults=[f"{name},method=POST"])
-    with pytest.raises(NO_ANSWER):
+    with pytest.raises(NO_RESPONSE):
         api.post(sandbox.leads[0])
     assert len(sandbox.conversions) == made
     assert sandbox.requests[0].status is None
@@ -111,37 +98,24 @@ def test_drops(start, name, made):
 
 
 @pytest.mark.parametrize(("name", "status"), [("error_500_after", 500), ("error_504_html_after", 504)])
-def test_errors_after_the_work(start, name, status):
+def test_error_after_the_work_leaves_a_conversion(start, name, status):
     sandbox, api = start(faults=[name])
     assert api.post(sandbox.leads[0]).status_code == status
     assert len(sandbox.conversions) == 1
 
 
-def test_late_commit(start):
+def test_late_commit_converts_after_its_duration(start):
     sandbox, api = start(faults=["late_commit,seconds=0.3"])
     lead = sandbox.leads[0]
-    with pytest.raises(NO_ANSWER):
+    with pytest.raises(NO_RESPONSE):
         api.post(lead)
     assert ids(api.get(lead_id=lead)) == []
     time.sleep(0.35)
     assert ids(api.get(lead_id=lead)) == [sandbox.conversions[0]["id"]]
 
 
-def test_late_answer_and_stall(start):
-    sandbox, api = start(faults=["late_answer,seconds=0.3,times=2", "stall,seconds=30"])
-    first, second, third = sandbox.leads[:3]
-    begun = time.monotonic()
-    assert api.post(first).status_code == 200
-    assert time.monotonic() - begun >= 0.3
-    with pytest.raises(requests.ReadTimeout):
-        api.post(second, timeout=0.1)
-    with pytest.raises(requests.ReadTimeout):
-        api.post(third, timeout=0.1)
-    assert sandbox.conversion_counts == {first: 1, second: 1}
-
-
 @pytest.mark.parametrize(("name", "listed"), [("late_visible", 0), ("lookup_lag", 1)])
-def test_sight(start, name, listed):
+def test_delayed_visibility_ends_after_its_duration(start, name, listed):
     sandbox, api = start(faults=[f"{name},seconds=0.3"])
     lead = sandbox.leads[0]
     assert api.post(lead).status_code == 200
@@ -151,35 +125,7 @@ def test_sight(start, name, listed):
     assert len(ids(api.get())) == len(ids(api.get(lead_id=lead))) == 1
 
 
-def test_broken_bodies(start):
-    _, api = start(conversions=30, faults=["truncated_body,times=1", "cut_json,times=1"])
-    with pytest.raises(NO_ANSWER):
-        api.get()
-    cut = api.get()
-    assert int(cut.headers["Content-Length"]) == len(cut.content)
-    with pytest.raises(ValueError):
-        cut.json()
-    assert api.get().status_code == 200
-
-
-@pytest.mark.parametrize("name", ["trickle_body", "trickle_headers"])
-def test_trickles(start, name):
-    _, api = start(conversions=3, faults=[f"{name},seconds=0.5"])
-    begun = time.monotonic()
-    # Each byte comes within the read timeout, the whole does not.
-    assert len(ids(api.get(timeout=0.4))) == 3
-    assert time.monotonic() - begun >= 0.5
-
-
-def test_huge_body(start):
-    _, api = start(conversions=3, faults=["huge_body,times=1"])
-    with api.session.get(api.url, stream=True, timeout=5) as response:
-        assert int(response.headers["Content-Length"]) > 64 * 2**20
-        assert response.raw.read(100) == b" " * 100
-    assert len(ids(api.get())) == 3
-
-
-def test_pages_that_contradict_themselves(start):
+def test_contradictory_pages(start):
     sandbox, api = start(conversions=30)
     sandbox.faults = ["null_items"]
     assert api.get().json()["items"] is None
@@ -189,19 +135,28 @@ def test_pages_that_contradict_themselves(start):
     assert (ids(api.get()), api.get().json()["meta"]["count"]) == ([], 25)
     sandbox.faults = ["count_too_low"]
     assert (len(ids(api.get())), api.get().json()["meta"]["count"]) == (25, 24)
+    sandbox.faults = ["missing_rows"]
+    assert (len(ids(api.get())), api.get().json()["meta"]["count"]) == (13, 25)
+    assert next_link(api.get())
+    sandbox.faults = ["total_count"]
+    assert (len(ids(api.get())), api.get().json()["meta"]["count"]) == (25, 30)
     sandbox.faults = ["foreign_link"]
-    assert next_link(api.get()).startswith("https://foreign.invalid/v2/lead_conversions?cursor=")
+    assert next_link(api.get()).startswith(f"{sandbox.settings.foreign_url}/v2/lead_conversions?cursor=")
     sandbox.faults = ["ignored_filter"]
     assert len(ids(api.get(lead_id=5))) == 25
 
 
-def test_pages_that_go_astray(start):
+def test_pages_with_wrong_rows_or_links(start):
     sandbox, api = start(conversions=60)
     expected = [row["id"] for row in sandbox.conversions]
     cursor = next_cursor(api.get(per_page=10))
     sandbox.faults = ["repeat_cursor"]
     assert next_cursor(api.get(per_page=10, cursor=cursor)) == cursor
     assert ids(api.get(per_page=10, cursor=next_cursor(api.get(per_page=10)))) == expected[:10]
+    sandbox.faults = ["expired_cursor"]
+    assert ids(api.get(per_page=10)) == expected[:10]
+    expired = api.get(per_page=10, cursor=cursor)
+    assert (expired.status_code, code(expired)) == (400, "invalid_param")
     sandbox.faults = ["repeat_rows"]
     assert ids(api.get(per_page=10)) == expected[:10]
     assert ids(api.get(per_page=10, cursor=cursor)) == expected[7:17]
@@ -220,14 +175,70 @@ def test_pages_that_go_astray(start):
     assert rising[0] > expected[0]
 
 
-def test_every_fault_can_strike_without_breaking_the_sandbox(start):
+def test_every_fault_leaves_the_sandbox_working(start):
     sandbox, api = start(leads=len(FAULTS) + 1, conversions=10)
     for (name, kind), lead in zip(FAULTS.items(), sandbox.leads, strict=False):
         sandbox.faults = [Fault(name=name, times=1, seconds=0.1 if kind.lasts else None)]
         try:
             api.get() if kind.methods == ("GET",) else api.post(lead)
-        except NO_ANSWER:
+        except NO_RESPONSE:
             continue
     sandbox.faults = []
     assert api.get().status_code == 200
     assert code(api.post(5)) == "not_found"
+
+
+def observe(*faults):
+    """Return what a client sees of a fixed series of requests, without the times and ids that always differ."""
+    seen = []
+    with Sandbox(leads=2, conversions=30, faults=faults, link_base="https://api.getbase.com") as sandbox:
+        api = Api(sandbox)
+        lead, cursor = sandbox.leads[0], encode_cursor(sandbox.conversions[9]["id"])
+        for call in (
+            lambda: api.get(lead_id=5),
+            lambda: api.get(per_page=10),
+            lambda: api.get(per_page=10, cursor=cursor),
+            lambda: api.post(lead),
+            lambda: api.get(per_page=10),
+            lambda: api.get(lead_id=lead),
+        ):
+            begun = time.monotonic()
+            try:
+                response = call()
+                text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4,12}){4}|[0-9T:-]{19}Z", "", response.text)
+                seen.append((response.status_code, text, response.headers.get("Content-Length")))
+            except NO_RESPONSE as error:
+                seen.append(type(error))
+            seen.append(time.monotonic() - begun > 0.3)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    return observe()
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_fault_has_an_effect_that_a_client_sees(undisturbed, name):
+    seconds = 0.4 if FAULTS[name].lasts else None
+    assert observe(Fault(name=name, times=3, seconds=seconds)) != undisturbed
+
+
+def test_faults_that_do_not_apply_have_no_effect(undisturbed):
+    assert observe(*[Fault(name=name, share=0) for name in FAULTS]) == undisturbed
+
+
+def test_faults_are_named_only_where_they_are_declared():
+    named = {
+        (module.name, node.value)
+        for module in Path(faults.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.Constant) and node.value in FAULTS
+    }
+    assert {name for module, name in named if module == "faults.py"} == set(FAULTS)
+    elsewhere = {(module, name) for module, name in named if module != "faults.py"}
+    assert elsewhere == {("settings.py", SandboxSettings().throttle_shape)}
+
+
+def test_throttle_shapes_are_the_throttling_faults():
+    assert get_args(ThrottleShape) == tuple(THROTTLES)

@@ -15,14 +15,14 @@ class Clock:
         return self.now
 
 
-def test_same_seed_same_account():
+def test_same_seed_gives_the_same_account():
     one, other = (Store(leads=50, conversions=500, seed=7) for _ in range(2))
     assert one.conversions == other.conversions
     assert one.leads == other.leads
     assert Store(conversions=500, seed=8).conversions != one.conversions
 
 
-def test_made_up_conversions_have_the_quirks_of_real_ones():
+def test_generated_conversions_have_the_quirks_of_real_ones():
     rows = Store(conversions=2_000).conversions
     ids = [row.id for row in rows]
     assert ids == sorted(set(ids), reverse=True)
@@ -35,6 +35,7 @@ def test_made_up_conversions_have_the_quirks_of_real_ones():
     assert all(row.individual_id or row.organization_id for row in rows)
 
 
+@pytest.mark.slow
 def test_a_million_conversions_start_within_ten_seconds():
     begun = time.perf_counter()
     store = Store(conversions=1_000_000)
@@ -44,7 +45,7 @@ def test_a_million_conversions_start_within_ten_seconds():
     assert store.find({"lead_id": row.lead_id}) == [row]
 
 
-def test_filters_combine():
+def test_filters_are_combined():
     store = Store(conversions=1_000)
     row = next(row for row in store.conversions if row.deal_id and row.creator_id)
     assert store.find({"deal_id": row.deal_id, "creator_id": row.creator_id}) == [row]
@@ -53,7 +54,7 @@ def test_filters_combine():
     assert store.find({"creator_id": row.creator_id}, offset=3, limit=5) == by_creator[3:8]
 
 
-def test_late_visible_and_lagging_look_ups():
+def test_late_conversion_and_lagging_look_up_appear_after_their_delay():
     clock = Clock()
     store = Store(leads=3, clock=clock)
     first, second, third = store.leads
@@ -80,7 +81,7 @@ def test_late_commit_happens_unless_the_lead_is_converted_by_then():
     assert store.conversion_counts == {first: 1, second: 1}
 
 
-def test_removed_conversion_is_gone_but_its_lead_stays_converted():
+def test_removed_conversion_is_not_listed_but_its_lead_stays_converted():
     store = Store(leads=1)
     (lead,) = store.leads
     store.remove_conversion(store.convert(lead).id)

@@ -8,9 +8,7 @@ from airflow_provider_leadconv.sandbox import Sandbox
 
 
 @pytest.fixture(autouse=True)
-def _hurry(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> None:
-    """The sandbox has no rate limit, so do not feel for one."""
-    monkeypatch.setattr("airflow_provider_leadconv.api.pacing._START", 1000.0)
+def _quick_polls(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, full_rate: None) -> None:
     monkeypatch.setattr("airflow_provider_leadconv.triggers.shared_reader.MIN_INTERVAL", 0.05)
     extra = {"timeout": 2, "settle_time": 0.1, "requests_per_second": 1000}
     monkeypatch.setenv("AIRFLOW_CONN_LEADCONV_DEFAULT", json.dumps({**sandbox.connection, "extra": extra}))

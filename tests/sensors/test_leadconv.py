@@ -10,13 +10,17 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
-from airflow_harness import run_task
 
-from airflow_provider_leadconv.api.errors import InvalidRequestError, UnavailableError
-from airflow_provider_leadconv.jobs.lead_check import LeadCheck
+from airflow_provider_leadconv.api.exceptions import InvalidRequestError, UnavailableError
+from airflow_provider_leadconv.hooks.leadconv import LeadConversionHook
 from airflow_provider_leadconv.sandbox import Sandbox
 from airflow_provider_leadconv.sensors.leadconv import LeadConversionSensor
-from sensors.driver import MODES, Wait
+from airflow_provider_leadconv.waiting import outage
+from airflow_provider_leadconv.waiting.check import LeadCheck
+from tests.support.airflow_harness import run_task
+from tests.support.endpoint import Endpoint
+from tests.support.responses import AFTER, BEFORE, NOT_SENT
+from tests.support.sensor_driver import MODES, Wait
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -91,11 +95,11 @@ def test_timeout_skips_with_soft_fail(sandbox: Sandbox, wait: Wait) -> None:
 
 
 @pytest.mark.parametrize("lead_id", ["many", "[1, 'two']", "[1", True, 0, 2**63, 1.5, None, {"lead_id": 1}])
-def test_what_is_no_lead_id_fails_at_once(wait: Wait, lead_id: Any) -> None:
+def test_an_invalid_lead_id_fails_at_once(wait: Wait, lead_id: Any) -> None:
     run = wait(lead_id=lead_id, retries=3)
     assert run.state == "failed"
     assert isinstance(run.error, AirflowFailException)
-    assert isinstance(run.error.__cause__, InvalidRequestError)
+    assert isinstance(run.error.__context__, InvalidRequestError)
     assert "lead_id" in str(run.error)
 
 
@@ -105,6 +109,25 @@ def test_a_refused_token_fails_at_once(sandbox: Sandbox, wait: Wait) -> None:
     assert run.state == "failed"
     assert "access token" in str(run.error)
     assert sandbox.token not in str(run.error)
+
+
+def test_a_retired_api_fails_at_once_and_is_named(sandbox: Sandbox, wait: Wait) -> None:
+    sandbox.faults = ["retired"]
+    run = wait(lead_id=sandbox.leads[0], retries=3, silent_fail=True)
+    assert run.state == "failed"
+    assert "2027-08-31" in str(run.error)
+
+
+def test_an_outage_after_the_retirement_ends_a_sensor_that_ignores_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outage, "MAX_OUTAGE", 0.0)
+    date, endpoint = BEFORE, Endpoint(on_request=lambda sent: NOT_SENT)
+    client = endpoint.client(now=lambda: date, retry_timeout=30.0)
+    monkeypatch.setattr(LeadConversionHook, "get_conn", lambda hook: client)
+    sensor = LeadConversionSensor(task_id="wait", lead_id=1, silent_fail=True)
+    assert not sensor.poke({})
+    date = AFTER
+    with pytest.raises(AirflowFailException, match="2027-08-31"):
+        sensor.poke({})
 
 
 def test_a_token_refused_while_waiting_fails_at_once(sandbox: Sandbox, wait: Wait) -> None:
@@ -121,7 +144,7 @@ def test_a_permanent_error_skips_with_soft_fail(sandbox: Sandbox, wait: Wait) ->
 
 
 @pytest.mark.parametrize("fault", ["error_500", "throttle_429", "throttle_404", "html_200", "drop_before"])
-def test_what_time_can_mend_is_waited_out(sandbox: Sandbox, wait: Wait, fault: str) -> None:
+def test_a_transient_failure_is_retried(sandbox: Sandbox, wait: Wait, fault: str) -> None:
     sandbox.faults = [f"{fault},times=4"]
     lead_id = sandbox.conversions[0]["lead_id"]
     assert wait(lead_id=lead_id).value == sandbox.conversions[0]
@@ -133,7 +156,7 @@ def test_too_many_failures_in_a_row_are_retried_by_airflow(sandbox: Sandbox, wai
     run = wait(lead_id=sandbox.leads[0], max_consecutive_failures=2, retries=1, soft_fail=soft_fail)
     assert run.state == "up_for_retry"
     assert isinstance(run.error, UnavailableError)
-    assert run.error.status == 503
+    assert run.error.status_code == 503
     # The triggerer counts afresh after the one check on the worker.
     assert len(sandbox.requests) == (4 if wait.mode == "deferrable" else 3)
 
@@ -181,7 +204,7 @@ def test_many_leads_cost_the_pages_of_new_conversions(sandbox: Sandbox, new: int
         sandbox.add_conversion()
     sandbox.clear_requests()
     assert not sensor.poke({})
-    assert sensor._leads.watch.progress == "1 of 50 leads are converted"
+    assert sensor._check.leads.progress.startswith("1 of 50 leads are converted; waiting for ")
     assert len(sandbox.requests) == pages
 
 
@@ -194,65 +217,68 @@ def test_reschedule_stops_at_the_first_lead_that_is_not_converted(sandbox: Sandb
 
 
 @pytest.fixture
-def before_the_last_look(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
-    """Lets something happen between the last regular check and the last look."""
+def before_the_final_check(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
+    """Lets something happen between the last regular check and the final check."""
 
     def let(happen: Callable[[], Any]) -> None:
-        look_for_all = LeadCheck.look_for_all
+        check_all = LeadCheck.check_all
 
-        def look(check: LeadCheck, source: Any, *, take_mark: bool = False) -> None:
-            if not take_mark:
+        def final_check(check: LeadCheck, source: Any, *, needs_watermark: bool = False) -> None:
+            if not needs_watermark:
                 happen()
-            look_for_all(check, source, take_mark=take_mark)
+            check_all(check, source, needs_watermark=needs_watermark)
 
-        monkeypatch.setattr(LeadCheck, "look_for_all", look)
+        monkeypatch.setattr(LeadCheck, "check_all", final_check)
 
     return let
 
 
 @pytest.mark.parametrize("number", [1, 3])
 @pytest.mark.parametrize("soft_fail", [False, True])
-def test_a_last_look_before_a_timeout_finds_what_is_new(
-    sandbox: Sandbox, wait: Wait, before_the_last_look: Any, number: int, soft_fail: bool
+def test_the_final_check_before_a_timeout_finds_new_conversions(
+    sandbox: Sandbox, wait: Wait, before_the_final_check: Any, number: int, soft_fail: bool
 ) -> None:
     leads = sandbox.leads[:number]
-    before_the_last_look(lambda: [sandbox.add_conversion(lead_id) for lead_id in leads])
+    before_the_final_check(lambda: [sandbox.add_conversion(lead_id) for lead_id in leads])
     run = wait(lead_id=leads, timeout=0.2, soft_fail=soft_fail)
     assert run.state == "success"
     assert [conversion["lead_id"] for conversion in run.value] == leads
 
 
-def test_the_last_look_is_for_every_lead(sandbox: Sandbox, wait: Wait, before_the_last_look: Any) -> None:
+def test_the_final_check_looks_up_every_lead(sandbox: Sandbox, wait: Wait, before_the_final_check: Any) -> None:
     for _ in range(400):
         sandbox.add_conversion()
     leads = sandbox.leads[:3]
-    before_the_last_look(sandbox.clear_requests)
+    before_the_final_check(sandbox.clear_requests)
     run = wait(lead_id=leads, timeout=0.2)
     assert {int(request.query["lead_id"]) for request in sandbox.requests if "lead_id" in request.query} == set(leads)
-    assert "0 of 3 leads are converted after 0.2 s" in str(run.error)
+    assert (
+        str(run.error)
+        == f"timed out after 0.2 s: 0 of 3 leads are converted; waiting for leads {', '.join(map(str, leads))}"
+    )
 
 
 @pytest.mark.parametrize(("soft_fail", "state"), [(False, "failed"), (True, "skipped")])
-def test_a_token_refused_at_the_last_look(
-    sandbox: Sandbox, wait: Wait, before_the_last_look: Any, soft_fail: bool, state: str
+def test_a_token_refused_at_the_final_check_fails_without_retries(
+    sandbox: Sandbox, wait: Wait, before_the_final_check: Any, soft_fail: bool, state: str
 ) -> None:
-    before_the_last_look(lambda: sandbox.revoke_token(sandbox.token))
+    before_the_final_check(lambda: sandbox.revoke_token(sandbox.token))
     run = wait(lead_id=sandbox.leads[0], timeout=0.2, soft_fail=soft_fail, retries=3)
     assert run.state == state
     assert soft_fail or isinstance(run.error, AirflowFailException)
 
 
-def test_an_unanswered_last_look_ends_in_the_timeout(sandbox: Sandbox, wait: Wait, before_the_last_look: Any) -> None:
-    before_the_last_look(lambda: setattr(sandbox, "faults", ["error_503"]))
+def test_a_failed_final_check_ends_in_the_timeout(sandbox: Sandbox, wait: Wait, before_the_final_check: Any) -> None:
+    before_the_final_check(lambda: setattr(sandbox, "faults", ["error_503"]))
     run = wait(lead_id=sandbox.leads[0], timeout=0.2)
     assert isinstance(run.error, AirflowSensorTimeout)
 
 
-def test_progress_is_told_once_a_minute(sandbox: Sandbox, logged: Callable[[], str]) -> None:
+def test_progress_is_logged_once_a_minute(sandbox: Sandbox, logged: Callable[[], str]) -> None:
     sensor = LeadConversionSensor(task_id="wait", lead_id=[sandbox.leads[0], sandbox.conversions[0]["lead_id"]])
     for _ in range(3):
         sensor.poke({})
-    assert logged().count("1 of 2 leads are converted") == 1
+    assert logged().count(f"1 of 2 leads are converted; waiting for lead {sandbox.leads[0]}") == 1
 
 
 def deferral(**arguments: Any) -> dict[str, Any]:
@@ -261,14 +287,14 @@ def deferral(**arguments: Any) -> dict[str, Any]:
     return run.deferral
 
 
-def test_what_is_deferred_is_enough_to_go_on_and_no_more(sandbox: Sandbox) -> None:
+def test_a_deferral_has_the_pending_leads_and_no_token(sandbox: Sandbox) -> None:
     converted, pending = sandbox.conversions[0], sandbox.leads[0]
     said = deferral(lead_id=[converted["lead_id"], pending], timeout=600, poke_interval=7)
     assert said["timeout"] == timedelta(seconds=600)
     assert said["trigger_kwargs"] == {
         "lead_ids": [pending],
         "leadconv_conn_id": "leadconv_default",
-        "mark": converted["id"],
+        "start_watermark": converted["id"],
         "poll_interval": 7.0,
         "deadline": pytest.approx(time.time() + 600, abs=60),
         "max_consecutive_failures": 10,
@@ -277,23 +303,25 @@ def test_what_is_deferred_is_enough_to_go_on_and_no_more(sandbox: Sandbox) -> No
     assert sandbox.token not in str(said)
 
 
-def test_the_mark_is_taken_before_the_look_up(sandbox: Sandbox) -> None:
+def test_the_watermark_is_read_before_the_look_up(sandbox: Sandbox) -> None:
     for _ in range(200):
         sandbox.add_conversion()
     deferral(lead_id=sandbox.leads[0])
     assert ["lead_id" in request.query for request in sandbox.requests] == [False, True]
 
 
-def test_a_failed_first_check_leaves_no_mark(sandbox: Sandbox) -> None:
+def test_a_failed_first_check_leaves_watermark_0(sandbox: Sandbox) -> None:
     sandbox.faults = ["error_503"]
-    assert deferral(lead_id=sandbox.leads[0], poke_interval=0)["trigger_kwargs"]["mark"] == 0
+    assert deferral(lead_id=sandbox.leads[0], poke_interval=0)["trigger_kwargs"]["start_watermark"] == 0
 
 
 @pytest.mark.parametrize(
     ("convert", "soft_fail", "state"),
     [(True, False, "success"), (False, False, "failed"), (False, True, "skipped")],
 )
-def test_airflows_own_timer_gives_a_last_look(sandbox: Sandbox, convert: bool, soft_fail: bool, state: str) -> None:
+def test_the_deferral_timeout_of_airflow_runs_a_final_check(
+    sandbox: Sandbox, convert: bool, soft_fail: bool, state: str
+) -> None:
     lead_id = sandbox.leads[0]
     if convert:
         sandbox.add_conversion(lead_id)
@@ -307,7 +335,7 @@ def test_airflows_own_timer_gives_a_last_look(sandbox: Sandbox, convert: bool, s
 
 
 @pytest.mark.parametrize("event", [None, "done", {}, {"status": "success"}, {"status": "error", "error": {}}])
-def test_an_event_nobody_knows_is_no_success(sandbox: Sandbox, event: Any) -> None:
+def test_an_unknown_event_is_an_error(sandbox: Sandbox, event: Any) -> None:
     sensor = LeadConversionSensor(task_id="wait", lead_id=sandbox.leads[0], deferrable=True)
     with pytest.raises(ValueError, match="does not know"):
         sensor.execute_complete({}, event)

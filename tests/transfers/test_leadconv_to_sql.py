@@ -6,8 +6,11 @@ from datetime import UTC, datetime
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_leadconv.api.errors import UnavailableError
+from airflow_provider_leadconv.api.exceptions import UnavailableError
+from airflow_provider_leadconv.hooks.sql_errors import SqlError
 from airflow_provider_leadconv.transfers.leadconv_to_sql import LeadConversionToSqlOperator
+
+TIME_TYPES = {"postgres": "TIMESTAMPTZ", "sqlite": "TIMESTAMP", "mysql": "DATETIME"}
 
 
 def export(**options):
@@ -27,6 +30,7 @@ def rows(database):
 
 def as_utc(moment):
     moment = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}Z"
 
 
@@ -62,7 +66,7 @@ def test_incremental(account, database):
     assert export(incremental=True)["rows"] == 0
 
 
-def test_incremental_with_a_filter_looks_at_its_own_rows(account, database):
+def test_an_incremental_load_with_a_filter_has_its_own_watermark(account, database):
     creators = sorted({conversion["creator_id"] for conversion in account.conversions} - {None})
     for creator in (creators[0], creators[1]):
         export(incremental=True, creator_id=creator)
@@ -88,17 +92,36 @@ def test_max_id_is_true_after_every_commit(account, database, monkeypatch):
     database.run(
         "CREATE TABLE conversions (id BIGINT PRIMARY KEY, lead_id BIGINT NOT NULL, individual_id BIGINT, "
         "organization_id BIGINT, deal_id BIGINT, creator_id BIGINT, "
-        f"created_at {'TIMESTAMPTZ' if database.conn_type == 'postgres' else 'TIMESTAMP'}, "
+        f"created_at {TIME_TYPES[database.conn_type]}, "
         f"CONSTRAINT refuse CHECK (id <> {refuse['id']}))"
     )
-    with pytest.raises(Exception, match="refuse"):
+    with pytest.raises(SqlError, match="refuse"):
         export(incremental=True)
     left = rows(database)
     assert left == account.conversions[-1_000:]
     assert len(left) == 1_000
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_table_that_does_not_fit_fails_without_retries_before_any_request(account, database):
+    database.run("CREATE TABLE conversions (id BIGINT PRIMARY KEY, lead_id TEXT)")
+    account.clear_requests()
+    with pytest.raises(AirflowFailException, match="table conversions has no column individual_id, organization_id"):
+        export()
+    assert account.requests == []
+
+
+def test_the_log_is_free_of_rows_and_statements(account, database, logged):
+    """As it would not be with the hook's own way to insert rows."""
+    logged()
+    export(incremental=True)
+    log = logged()
+    assert "Wrote 1300 conversions to conversions" in log
+    assert "INSERT" not in log
+    assert "executemany" not in log.lower()
+
+
 def test_connection_that_is_no_database(monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_FILES", json.dumps({"conn_type": "fs"}))
-    with pytest.raises(AirflowFailException, match="'files' is a connection of type 'fs', which is no SQL database"):
+    with pytest.raises(AirflowFailException, match="'files' is a connection of type 'fs', which is not a SQL database"):
         export(sql_conn_id="files")

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from triggers.simulation import Api
+from tests.support.trigger_simulation import SimulatedApi
 
 
 @pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Api:
-    api = Api()
+def api(monkeypatch: pytest.MonkeyPatch) -> SimulatedApi:
+    api = SimulatedApi()
     api.install(monkeypatch)
     return api

@@ -11,17 +11,17 @@ from tempfile import TemporaryDirectory
 from threading import Thread
 
 import pytest
-from capabilities import AIRFLOW
-from integration.standalone import Standalone
 from s3fs import S3FileSystem
-from ui.browser import CHROMEDRIVER, CHROMIUM, Browser
 
 from airflow_provider_leadconv.sandbox import Sandbox
+from tests.support.browser import CHROMEDRIVER, CHROMIUM, Browser
+from tests.support.capabilities import AIRFLOW
+from tests.support.standalone import Standalone
 
 if AIRFLOW >= (3, 0):
-    from ui.airflow3 import AirflowUI
+    from tests.support.ui_airflow3 import AirflowUI
 else:
-    from ui.airflow2 import AirflowUI
+    from tests.support.ui_airflow2 import AirflowUI
 
 KNOWN = {(2, 11), (3, 3)}
 HERE = Path(__file__).parent
@@ -46,7 +46,8 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         return (yield)
     except Exception as error:
         error.add_note(item.funcargs["browser"].save_evidence(item.funcargs["tmp_path"]))
-        error.add_note(f"Airflow said: {item.funcargs['airflow'].console}")
+        if "airflow" in item.funcargs:
+            error.add_note(f"Airflow said: {item.funcargs['airflow'].console}")
         raise
 
 

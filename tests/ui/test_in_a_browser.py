@@ -6,9 +6,9 @@ import re
 from urllib.parse import quote
 
 import pytest
-from capabilities import AIRFLOW
 
-from airflow_provider_leadconv.connection_form import EXTRA_FIELDS, HOOK_NAME, UI_FIELD_BEHAVIOUR
+from airflow_provider_leadconv.hooks.connection_form import EXTRA_FIELDS, HOOK_NAME, UI_FIELD_BEHAVIOUR
+from tests.support.capabilities import AIRFLOW
 
 pytestmark = [pytest.mark.airflow, pytest.mark.ui]
 
@@ -38,10 +38,10 @@ def test_from_the_connection_to_the_result(ui, browser, sandbox, sell, picture, 
     ui.show_section("Extra Fields")
     picture("connection-form-extra", height=1700)
 
-    worked, told = ui.test_connection()
+    worked, reported = ui.test_connection()
     picture("connection-test-failed")
     assert not worked
-    assert "the API answered 401" in told
+    assert "the API answered 401" in reported
     ui.correct_connection()
     ui.fill({LABELS["password"]: sandbox.token})
     sandbox.clear_requests()
@@ -67,10 +67,11 @@ def test_from_the_connection_to_the_result(ui, browser, sandbox, sell, picture, 
 
     ui.open_task("convert")
     assert ui.links() == {}
-    result = ui.xcom("return_value")
-    picture("xcom")
-    shown = dict(re.findall(r'"(\w+)"\W+(\d+)', result))
-    assert shown.items() >= {"leads": "3", "converted": "3", "failed": "0"}.items()
+    if AIRFLOW >= (3, 0):  # the table of Airflow 2 has the many XComs of a bulk below the edge of its page
+        result = ui.xcom("return_value")
+        picture("xcom")
+        shown = dict(re.findall(r'"(\w+)"\W+(\d+)', result))
+        assert shown.items() >= {"leads": "3", "converted": "3", "failed": "0"}.items()
 
     ui.start_run("leadconv_quickstart")
     ui.fill_params({"leads": f"{another}\n404", "folder": "s3://aws_default@sell/july"})

@@ -1,0 +1,3 @@
+"""Which leads are not converted, and for how long that may be relied on."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Sending conversions, and reading back what they and others have converted."""
+
+from __future__ import annotations
