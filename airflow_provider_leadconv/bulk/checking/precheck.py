@@ -38,6 +38,7 @@ class Precheck:
         self._unchecked = dict.fromkeys(ledger.leads)
         self._order = iter(tuple(ledger.leads))  # input order: that is how leads are then sent
         self._looking_up: dict[int, float] = {}
+        self._looked_up = 0
         self._is_probed = False
 
     @property
@@ -62,7 +63,7 @@ class Precheck:
     @property
     def next_page(self) -> ListQuery | None:
         """Query of the walk's next page; ``None`` if another page is not worthwhile."""
-        if self.walk.is_required or self.walk.is_worthwhile(self.to_look_up):
+        if self.walk.is_required or self.walk.is_worthwhile(self.to_look_up, self._looked_up):
             return self.walk.next_query
         return None
 
@@ -91,7 +92,7 @@ class Precheck:
         """Query that shows how long the walk is; ``None`` if that is known or decides nothing."""
         if self._is_probed or not self.walk.pages or not self._unchecked:
             return None
-        return self.walk.probe(self.to_look_up)
+        return self.walk.probe(self.to_look_up, self._looked_up)
 
     def note_probe(self) -> None:
         """Note that :attr:`next_probe` is asked for. That is done once."""
@@ -106,6 +107,7 @@ class Precheck:
         """Return the next lead to look up, of those that :attr:`to_look_up` counts."""
         lead_id = next(lead_id for lead_id in self._order if lead_id in self._unchecked)
         self._looking_up[lead_id] = now
+        self._looked_up += 1
         return lead_id
 
     def take_look_up(self, lead_id: int, found: LeadConversion | None) -> Iterator[ConversionResult]:

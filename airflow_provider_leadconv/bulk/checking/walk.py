@@ -5,6 +5,8 @@ No I/O: the caller asks for the pages.
 
 from __future__ import annotations
 
+from math import inf
+
 import msgspec
 
 from airflow_provider_leadconv.api.config import ClientConfig
@@ -82,30 +84,37 @@ class Walk:
             return window
         return msgspec.structs.replace(window, low_watermark=self._lowest - 1)
 
-    def is_worthwhile(self, unchecked: int) -> bool:
+    def is_worthwhile(self, unchecked: int, looked_up: int) -> bool:
         """Whether to read on: the pages that are left are probably fewer than the look-ups they make superfluous.
 
         How long the changefeed is, is not known. The best guess is that as many pages are left as were read, or half of
         those up to a known upper bound. Pages down to a known lower bound end nothing for certain, so they count twice.
 
-        :param unchecked: how many leads would have to be looked up otherwise.
+        :param unchecked: how many leads are to be looked up.
+        :param looked_up: how many were looked up while the pages so far were read.
         """
         if self._shorter_than is not None:
             left = (self._shorter_than - self.pages) / 2
         else:
             left = max(self.pages, 3 * self._longer_than - 2 * self.pages)
-        return self.next_query is not None and left < unchecked
+        return self.next_query is not None and left < self._worthwhile_pages(unchecked, looked_up)
 
-    def probe(self, unchecked: int) -> ListQuery | None:
+    def probe(self, unchecked: int, looked_up: int) -> ListQuery | None:
         """Return the query of a deep page that shows whether the walk is short enough to be worthwhile.
 
-        :param unchecked: how many leads would have to be looked up otherwise.
+        :param unchecked: how many leads are to be looked up.
+        :param looked_up: how many were looked up while the pages so far were read.
         :return: ``None`` if it would decide nothing: the walk is over or deeper, or worthwhile anyhow.
         """
-        page = min(unchecked, MAX_PAGE)
-        if self.next_query is None or self.pages >= page or not 1 < unchecked <= 2 * MAX_PAGE:
+        most = self._worthwhile_pages(unchecked, looked_up)
+        page = min(self.pages + int(most), MAX_PAGE)
+        if self.next_query is None or page <= self.pages + 1 or most > 2 * MAX_PAGE:
             return None
         return ListQuery(page=page)
+
+    def _worthwhile_pages(self, unchecked: int, looked_up: int) -> float:
+        """How many pages are fewer than the look-ups that are left, and end before these do at their pace so far."""
+        return unchecked * self.pages / max(self.pages, looked_up) if self.pages else inf
 
     def take_probe(self, query: ListQuery, page: Page) -> None:
         """Take the page that :meth:`probe` asked for."""

@@ -57,35 +57,52 @@ def test_a_walk_ends_at_its_low_watermark():
 
 
 def test_a_walk_is_worthwhile_while_fewer_pages_were_read_than_leads_are_unchecked():
-    assert walk_of(5).is_worthwhile(6)
-    assert not walk_of(5).is_worthwhile(5)
+    assert walk_of(5).is_worthwhile(6, looked_up=0)
+    assert not walk_of(5).is_worthwhile(5, looked_up=0)
 
 
-@pytest.mark.parametrize(("unchecked", "number"), [(1, None), (3, None), (10, 10), (60, 50), (100, 50), (101, None)])
-def test_a_deep_page_is_read_if_it_decides_something(unchecked, number):
-    assert walk_of(3).probe(unchecked) == (ListQuery(page=number) if number else None)
+def test_a_walk_is_not_worthwhile_if_the_look_ups_are_probably_done_before_it_ends():
+    assert walk_of(5).is_worthwhile(21, looked_up=20)  # four leads are looked up while a page is read
+    assert not walk_of(5).is_worthwhile(20, looked_up=20)
+
+
+@pytest.mark.parametrize(
+    ("unchecked", "looked_up", "number"),
+    [
+        (1, 0, None),  # it is the next page
+        (10, 0, 13),
+        (10, 6, 8),  # two leads are looked up while a page is read
+        (60, 0, 50),
+        (100, 0, 50),
+        (101, 0, None),  # the walk is worthwhile even if it is much longer
+        (200, 6, 50),
+        (202, 6, None),
+    ],
+)
+def test_a_deep_page_is_read_if_it_decides_something(unchecked, looked_up, number):
+    assert walk_of(3).probe(unchecked, looked_up) == (ListQuery(page=number) if number else None)
 
 
 def test_a_walk_is_not_worthwhile_if_it_is_known_to_be_long():
     walk = walk_of(3)
     walk.take_probe(ListQuery(page=50), page(50_000))
-    assert not walk.is_worthwhile(100)
-    assert walk.is_worthwhile(200)
+    assert not walk.is_worthwhile(100, looked_up=3)
+    assert walk.is_worthwhile(200, looked_up=3)
 
 
 @pytest.mark.parametrize("deep", [page(0, rows=0, is_last=True), page(50_000, is_last=True)])
 def test_a_walk_is_worthwhile_if_it_is_known_to_be_short(deep):
     walk = walk_of(30)
-    assert not walk.is_worthwhile(20)
+    assert not walk.is_worthwhile(20, looked_up=30)
     walk.take_probe(ListQuery(page=50), deep)
-    assert walk.is_worthwhile(20)
-    assert not walk.is_worthwhile(10)
+    assert walk.is_worthwhile(20, looked_up=30)
+    assert not walk.is_worthwhile(10, looked_up=30)
 
 
 def test_a_deep_page_below_the_low_watermark_shows_that_the_walk_is_short():
     walk = walk_of(30, low_watermark=80_000)
     walk.take_probe(ListQuery(page=50), page(70_000))
-    assert walk.is_worthwhile(20)
+    assert walk.is_worthwhile(20, looked_up=30)
 
 
 def test_a_refused_cursor_starts_the_walk_at_the_top_without_repeating_rows():
