@@ -60,7 +60,7 @@ def _run(leads: int, conversions: int, latency: float, *, is_warm: bool) -> tupl
     job = BulkConversion(
         client,
         [ConversionRequest(number) for number in range(1, leads + 1)],
-        workers=SimulatedWorkers(world),
+        workers=SimulatedWorkers(world),  # type: ignore[arg-type]  # stands in for `Workers`
         suspension=SuspensionDetector(world),
     )
     first = None

@@ -49,12 +49,12 @@ def measure(*, seconds: float = 60.0, head_start: float = 20.0) -> Iterator[Meas
     races = [(case, name) for case in _cases() for name in _FUNCTIONS if name == OURS or case.limit is None]
     with ThreadPoolExecutor(len(races)) as pool:
         for (case, name), figures in zip(
-            races, pool.map(lambda race: _read(*race, seconds, start_at), races), strict=True
+            races, pool.map(lambda race: _read(*race, seconds=seconds, start_at=start_at), races), strict=True
         ):
             yield Measured(SECTION, case.name, name, {figure: [value] for figure, value in figures.items()})
 
 
-def _read(case: _Case, name: str, seconds: float, start_at: float) -> dict[str, float]:
+def _read(case: _Case, name: str, *, seconds: float, start_at: float) -> dict[str, float]:
     pages = round(seconds * (RATE if case.limit else 1 / case.latency))
     pace = {"BENCH_REQUESTS_PER_SECOND": str(RATE) if case.limit else _UNPACED}
     with Server(Listing(pages * Listing.BLOCK), latency=case.latency, limit=case.limit) as server:

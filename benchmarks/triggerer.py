@@ -22,13 +22,13 @@ Figures = dict[str, float]
 class Waits(NamedTuple):
     """What is waited for.
 
-    :param mark: id of the newest conversion.
+    :param watermark: id of the newest conversion.
     :param interval: seconds between two requests for the same lead.
     """
 
     base_url: str
     token: str
-    mark: int
+    watermark: int
     interval: float
 
     def connect(self) -> None:
@@ -74,7 +74,7 @@ def triggerer(name: str, waits: Waits, leads: int) -> Callable[[float], Figures]
     """
     os.environ["AIRFLOW__CORE__FERNET_KEY"] = ""
     waits.connect()
-    from airflow.executors.workloads import RunTrigger
+    from airflow.executors.workloads import RunTrigger  # type: ignore[attr-defined]  # exported without saying so
     from airflow.jobs.triggerer_job_runner import TriggerRunner, messages
     from airflow.models.trigger import Trigger
 
@@ -86,11 +86,11 @@ def triggerer(name: str, waits: Waits, leads: int) -> Callable[[float], Figures]
 
         async def asend(self, message: Any) -> Any:
             is_sync = isinstance(message, messages.TriggerStateChanges)
-            return messages.TriggerStateSync(to_create=[], to_cancel=[]) if is_sync else None
+            return messages.TriggerStateSync(to_create=[], to_cancel=set()) if is_sync else None
 
     class Runner(TriggerRunner):
         async def init_comms(self) -> None:
-            self.comms_decoder = Comms()
+            self.comms_decoder = Comms()  # type: ignore[assignment]  # all that the runner calls
 
     def workload(number: int, trigger: BaseTrigger) -> RunTrigger:
         classpath, arguments = trigger.serialize()
