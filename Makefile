@@ -26,12 +26,12 @@ install: $(STAMP) ## Make the environment in .venv/.
 demo: $(STAMP) ## Run the quickstart in a real Airflow, against the sandbox.
 	@$(BIN)/python scripts/demo.py
 
-# Four at a time, however many cores: the tests mostly wait.
+# Six at a time on two cores: the tests mostly wait.
 test: lint ## Lint, and run all tests but the slow ones, with coverage.
-	$(BIN)/pytest -n 4 -m "not slow" --cov
+	$(BIN)/pytest -n 6 -m "not slow" --cov
 
 test-all: lint ## Lint, and run all tests.
-	$(BIN)/pytest -n 4 --cov
+	$(BIN)/pytest -n 6 --cov
 
 # Every Airflow and Python we support, or one: make test-matrix AIRFLOW=2.11 PYTHON=3.11
 test-matrix: $(STAMP) ## Run the tests on every Airflow and Python, or one: AIRFLOW=2.11 PYTHON=3.11

@@ -29,7 +29,7 @@ PAIRS = (
 )
 """Each Airflow once, the newest release with every Python."""
 
-DEFAULT = ["-n", "4", "-m", "not slow"]
+DEFAULT = ["-n", "6", "-m", "not slow"]
 """Arguments of pytest: as in `make test`."""
 
 SHOWN_FAILURES = 5
@@ -135,7 +135,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--airflow", default="", help="only this minor version")
     parser.add_argument("--python", default="", help="only this minor version; any, if an Airflow is named too")
-    parser.add_argument("pytest_arguments", nargs="*", help='after --; default: -n 4 -m "not slow"')
+    parser.add_argument("pytest_arguments", nargs="*", help='after --; default: -n 6 -m "not slow"')
     asked = parser.parse_args()
     pairs = [pair for pair in PAIRS if asked.airflow in {"", pair[0]} and asked.python in {"", pair[1]}]
     if asked.airflow and asked.python:

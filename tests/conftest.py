@@ -76,6 +76,12 @@ def _history_recorder() -> HistoryRecorder:
     return RECORDER
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that start an Airflow: at the end, they would keep one process busy and the others idle."""
+    long = {item.path for item in items if item.get_closest_marker("airflow")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _recorded_histories() -> None:
     """Not to load the sandbox for tests that do not use it. Test modules that use it have loaded it."""

@@ -115,7 +115,7 @@ def test_a_sensor_stores_how_many_leads_are_converted(sandbox, deferrable):
     first, second = sandbox.leads[:2]
     sandbox.add_conversion(first)
     sensor = LeadConversionSensor(
-        task_id="wait", lead_id=[first, second], deferrable=deferrable, poke_interval=20, timeout=0.1, soft_fail=True
+        task_id="wait", lead_id=[first, second], deferrable=deferrable, poke_interval=1, timeout=0.1, soft_fail=True
     )
     stored = run_task(sensor).ledger.store[KEY]
     assert (stored["done"], stored["total"], stored["failed"]) == (1, 2, 0)
