@@ -13,6 +13,8 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints/airflow-3.3.txt
 STAMP := $(VENV)/.installed
 BENCH := .bench
+# Tests start many processes, each of which would compile the same modules.
+unexport PYTHONDONTWRITEBYTECODE
 BENCH_STAMP := $(BENCH)/.installed
 
 .PHONY: help install demo test test-all test-matrix test-ui test-cluster simulate bench bench-report lint format docs dist constraints clean

@@ -10,6 +10,8 @@ from airflow_provider_leadconv.api.exceptions import UnavailableError
 from airflow_provider_leadconv.hooks.sql_errors import SqlError
 from airflow_provider_leadconv.transfers.leadconv_to_sql import LeadConversionToSqlOperator
 
+pytestmark = pytest.mark.usefixtures("full_rate")
+
 TIME_TYPES = {"postgres": "TIMESTAMPTZ", "sqlite": "TIMESTAMP", "mysql": "DATETIME"}
 
 
