@@ -37,6 +37,7 @@ def extras() -> dict[str, list[str]]:
     return tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
 
+@pytest.mark.slow
 @pytest.mark.airflow
 @needs_airflow_sdk
 def test_following_it(tmp_path: Path):

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_leadconv.hooks.connection_form import EXTRA_FIELDS, HOOK_NAME, UI_FIELD_BEHAVIOUR
 from tests.support.capabilities import AIRFLOW
 
-pytestmark = [pytest.mark.airflow, pytest.mark.ui]
+pytestmark = [pytest.mark.airflow, pytest.mark.ui, pytest.mark.slow]
 
 NOTHING = ("", "", False)
 UPSTREAM_FAILED = "upstream failed" if AIRFLOW >= (3, 0) else "upstream_failed"
