@@ -175,6 +175,13 @@ CLAIMS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "docs/monitoring.md": {
         "## Summary": ("tests/operators/test_bulk.py::test_a_demo_reads_well",),
+        "## Progress": (
+            "tests/ui/test_in_a_browser.py::test_from_the_connection_to_the_result",
+            "tests/hooks/test_task_progress.py::test_it_is_stored_at_once_and_then_once_an_interval",
+            "tests/hooks/test_task_progress.py::test_a_bulk_stores_how_far_it_came",
+            "tests/hooks/test_task_progress.py::test_an_export_stores_how_many_rows_it_wrote",
+            "tests/hooks/test_task_progress.py::test_a_sensor_stores_how_many_leads_are_converted",
+        ),
         "## Links": (
             "tests/test_links.py::test_a_sensor_links_to_what_the_lead_became",
             "tests/test_links.py::test_a_bulk_links_to_the_first_lead_that_was_not_converted",

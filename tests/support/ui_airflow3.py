@@ -144,6 +144,16 @@ class AirflowUI:
 
         return self._browser.wait(complete, f"the value of {key}")
 
+    def stored(self, key: str) -> str:
+        """The task state store of the open task as text, once it has this key. From Airflow 3.3 on."""
+        self._browser.click("a", "Storage")
+        self._browser.click("a", "Task State Store")
+        self._browser.wait(lambda: key in self._rows(), f"{key} in the task state store")
+        return self._rows()
+
+    def _rows(self) -> str:
+        return "\n".join(row.text for row in self._browser.all("tbody tr"))
+
     def _show_connections(self) -> None:
         self._browser.open(self._url)
         self._browser.click("button", "Admin")

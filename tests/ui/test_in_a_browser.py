@@ -72,6 +72,10 @@ def test_from_the_connection_to_the_result(ui, browser, sandbox, sell, picture, 
         picture("xcom")
         shown = dict(re.findall(r'"(\w+)"\W+(\d+)', result))
         assert shown.items() >= {"leads": "3", "converted": "3", "failed": "0"}.items()
+    if AIRFLOW >= (3, 3):
+        progress = ui.stored("leadconv_progress")
+        picture("task-state-store")
+        assert "3 leads: 3 converted" in progress
 
     ui.start_run("leadconv_quickstart")
     ui.fill_params({"leads": f"{another}\n404", "folder": "s3://aws_default@sell/july"})
