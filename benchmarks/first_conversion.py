@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
+from statistics import median
 
 from airflow_provider_leadconv.api.client import LeadConversionsClient
 from airflow_provider_leadconv.api.config import ClientConfig
@@ -104,5 +105,6 @@ def _cold_start(found: dict[tuple[str, str], dict[str, list[float]]]) -> str:
     if not added:
         return ""
     return (
-        f"If the rate limiter has to find the rate first, the run takes {min(added):.1f} to {max(added):.1f} s longer."
+        f"If the rate limiter has to find the rate first, a run takes {median(added):.1f} s longer in the median, and "
+        f"{max(added):.1f} s at most."
     )

@@ -212,7 +212,7 @@ def plot(rows: Sequence[Measured], folder: Path) -> None:
             axis.plot(counts, values, marker="o", label=limit, color=_COLOURS[limit])
         axis.set_xscale("log", base=2)
         axis.set_xticks(counts, map(str, counts))
-        axis.set_xlabel("processes")
+        axis.set_xlabel("hosts, one process each")
         axis.set_title(title, fontsize="medium")
     axes[0].set_ylim(0, RATE + 0.5)
     axes[1].set_ylim(0)
