@@ -16,10 +16,10 @@ from airflow_provider_leadconv.api.exceptions import DuplicateConversionError, L
 from airflow_provider_leadconv.api.models import ConversionRequest, ConversionResult
 from airflow_provider_leadconv.bulk.checking.check_requests import CheckRequests
 from airflow_provider_leadconv.bulk.checking.cleared_leads import ClearedLeads
-from airflow_provider_leadconv.bulk.checking.permits import Permits
 from airflow_provider_leadconv.bulk.checking.precheck import Precheck
 from airflow_provider_leadconv.bulk.ledger import Ledger, ResumeState
 from airflow_provider_leadconv.bulk.milestones import Milestones, RunObserver
+from airflow_provider_leadconv.bulk.permits import Permits
 from airflow_provider_leadconv.bulk.planner import RequestPlanner
 from airflow_provider_leadconv.bulk.progress_line import ProgressLine, waiting_line
 from airflow_provider_leadconv.bulk.sending.audit import Audit
@@ -190,7 +190,7 @@ class BulkConversion:
     def _submit_requests(self) -> None:
         """Submit one request after the other, most urgent first, while there is one and it has a permit."""
         while submit := self._planner.next_request():
-            if self._check.is_active and not self._permits.take():
+            if not self._permits.take():
                 return
             submit()
 
@@ -206,7 +206,7 @@ class BulkConversion:
         """Seconds until something is due even if no task completes."""
         if not (self._is_busy or self._check.is_in_flight):
             return 0.0
-        if self._check.is_active and self._planner.next_request():
+        if self._planner.next_request():
             return self._permits.due_in
         return max(0.0, self._planner.head_due_in)
 

@@ -150,7 +150,7 @@ def test_a_suspended_process_reads_what_others_did_before_it_sends(server, stopp
     assert {result.lead_id for result in results if result.status == "existing"} >= set(taken) - set(doubles)
 
 
-def test_a_killed_run_sends_nothing_more_although_its_workers_wait_for_permits(server):
+def test_a_killed_run_sends_nothing_more(server):
     server.service.injector.faults = []
     world, leads = server.world, list(server.store.leads)
     world.start_process()

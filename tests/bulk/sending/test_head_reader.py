@@ -56,6 +56,18 @@ def test_the_head_is_read_no_further_than_the_precheck(world, monkeypatch):
     assert methods(server).count("GET") <= 3 + 2 * 3
 
 
+def test_sending_goes_on_while_a_head_of_many_pages_is_read_at_a_low_rate(world):
+    server = Server(world, leads=300, latency=(0.05, 0.1))
+    for second in range(600):  # others convert beside, so the overlap window is long
+        for _ in range(8):
+            world.at(float(second), server.store.add_conversion)
+    convert(server, server.store.leads, settle_time=30.0, requests_per_second=2.0, concurrency=16)
+    posted = [moment for moment, method, _ in server.log if method == "POST"]
+    used = [moment for moment, _, _ in server.log if posted[0] <= moment <= posted[-1]]
+    assert methods(server).count("GET") >= 5 * 5  # five readings, each of five pages
+    assert len(used) >= 0.97 * 2.0 * (used[-1] - used[0])
+
+
 def test_the_engine_does_not_spin_while_the_head_cannot_be_read(world):
     server = Server(world, leads=300, latency=(0.5, 0.5))
     world.at(25.0, lambda: setattr(server.service.injector, "faults", [Fault(name="stall", method="GET", seconds=60)]))

@@ -6,7 +6,7 @@ from airflow_provider_leadconv.api.client import LeadConversionsClient
 from airflow_provider_leadconv.api.config import ClientConfig
 from airflow_provider_leadconv.api.queries import ListQuery
 from airflow_provider_leadconv.api.rate_limiting.limiter import AdaptiveRateLimiter
-from airflow_provider_leadconv.bulk.checking.permits import Permits
+from airflow_provider_leadconv.bulk.permits import Permits
 from tests.support.clock import Clock
 from tests.support.endpoint import Endpoint
 from tests.support.responses import TOKEN
