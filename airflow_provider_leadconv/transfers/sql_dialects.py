@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _NOT_64_BIT = r"^(tiny|small|medium)?int(eger)?\b|char|text|date|time|year|bool|json|real|float|double|uuid|byte|binary"
 _NO_TIME = r"^(date|time|year)\b|int|numeric|decimal|real|float|double|bool|json|uuid"
 
+# Not DEFAULT_GENERATED, which is a default such as uuid().
+_MYSQL_GENERATED = re.compile(r"\b(VIRTUAL|STORED|PERSISTENT) GENERATED", re.IGNORECASE)
 _MYSQL_NAME = re.compile(r"(?:(`[^`]*`|\w+)\.)?(.*)", re.DOTALL)
 
 
@@ -206,14 +208,24 @@ class MySqlDialect(_OnConflict):
                 unique.setdefault(key, set()).add(str(column).lower())
         if {"id"} not in unique.values():
             raise InvalidRequestError(f"table {self.table} has no primary key or unique index on id", remedy="")
+        distinct = self._distinct_columns(cursor)
         for key, columns in unique.items():
-            if "id" not in columns and columns & set(COLUMNS):
+            if "id" not in columns and (columns & set(COLUMNS) or not columns & distinct):
                 raise InvalidRequestError(
                     f"table {self.table} has the unique index {key} ({', '.join(sorted(columns))}): MySQL would "
                     "overwrite the row of another conversion; make this index a non-unique one",
                     remedy="",
                 )
         super().check_upsert(cursor)
+
+    def _distinct_columns(self, cursor: Any) -> set[str]:
+        """Return the columns in which a new row equals no other: it has NULL there, or what an expression makes."""
+        cursor.execute(f"SHOW COLUMNS FROM {self.table}")
+        return {
+            str(name).lower()
+            for name, _, _, _, default, extra in cursor.fetchall()
+            if (default is None or "(" in _text(default)) and not _MYSQL_GENERATED.search(_text(extra))
+        }
 
     @override
     def values(self, row: Row) -> Iterable[int | str | None]:

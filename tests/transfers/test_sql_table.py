@@ -209,6 +209,26 @@ def test_another_unique_index_of_mysql_would_overwrite_other_conversions(databas
 
 
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+@pytest.mark.parametrize(
+    "column", ["source VARCHAR(9) NOT NULL DEFAULT 'sell'", "source BIGINT AS (lead_id DIV 100) VIRTUAL"]
+)
+def test_another_unique_index_of_mysql_whose_columns_repeat_themselves(database, column):
+    create(database, column, "UNIQUE one_each (source)")
+    with pytest.raises(InvalidRequestError, match=r"the unique index one_each \(source\): MySQL would overwrite"):
+        table_of(database).prepare()
+
+
+@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+@pytest.mark.parametrize("column", ["other VARCHAR(9)", "other CHAR(36) NOT NULL DEFAULT (uuid())"])
+def test_another_unique_index_of_mysql_that_no_new_row_can_match(database, column):
+    create(database, column, "UNIQUE one_each (other)")
+    table = table_of(database)
+    table.prepare()
+    table.upsert([row(1), row(2)])
+    assert ids(database) == [1, 2]
+
+
+@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 def test_a_key_of_its_own_beside_the_id(database):
     create(database, "row_id BIGINT AUTO_INCREMENT PRIMARY KEY", id="BIGINT NOT NULL UNIQUE")
     table = table_of(database)
