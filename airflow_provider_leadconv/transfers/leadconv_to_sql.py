@@ -39,7 +39,8 @@ class LeadConversionToSqlOperator(BaseOperator):
         them. (templated)
     :param sql_conn_id: id of the Airflow connection of the database. (templated)
     :param incremental: read only the new conversions, down to the overlap window below the highest id in the table
-        (among the rows that match the filters): a bool, or "true" or "false"; default: read all conversions.
+        (among the rows that match the filters): a bool, or "true" or "false"; default: read all conversions. No other
+        export may write rows that match the filters to the table.
     :param lead_id: only the conversion of this lead. (templated)
     :param individual_id: only conversions to this contact. (templated)
     :param organization_id: only conversions to this contact. (templated)
