@@ -65,7 +65,7 @@ def _value(progress: Progress | str) -> dict[str, Any]:
         return {"message": progress}
     seconds_left = None
     if progress.total is not None and progress.per_second:
-        seconds_left = round((progress.total - progress.done) / progress.per_second)
+        seconds_left = round(max(0, progress.total - progress.done) / progress.per_second)
     value = {
         "message": progress.text,
         "done": progress.done,

@@ -48,6 +48,10 @@ class BrokenStore:
             SOME,
             {"message": "half of them", "done": 50, "total": 100, "per_second": 2.5, "seconds_left": 20, "failed": 3},
         ),
+        (
+            Progress("more than expected", 9, total=5, per_second=2.0),
+            {"message": "more than expected", "done": 9, "total": 5, "per_second": 2.0, "seconds_left": 0},
+        ),
         (Progress("7 rows", 7, per_second=0.0), {"message": "7 rows", "done": 7, "per_second": 0.0}),
         ("Waiting", {"message": "Waiting"}),
     ],
