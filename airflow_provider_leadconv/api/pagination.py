@@ -103,7 +103,7 @@ class Listing:
 
     def _check_progress(self, page: Page, rows: list[LeadConversion], query: ListQuery) -> None:
         if page.next_cursor == query.cursor:
-            raise _contradiction(f"the next page of the cursor {query.cursor} has the same cursor")
+            raise _contradiction("the link to the next page has the same cursor as the page itself")
         if page.conversions and not rows:
             raise _contradiction("a page repeats the previous one")
         self._empty_pages = 0 if rows else self._empty_pages + 1

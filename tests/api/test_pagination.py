@@ -82,6 +82,13 @@ def test_a_listing_that_does_not_fall_is_an_error(pages, says):
         read(*pages)
 
 
+def test_an_error_has_no_text_of_a_link():
+    """It may be of any length, or echo the token."""
+    with pytest.raises(InvalidResponseError) as caught:
+        read(paged(9, cursor="secret"), paged(8, cursor="secret"))
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("cycle", [1, 2, 3, 1000])
 def test_empty_pages_that_lead_on_and_on_end_in_an_error(cycle):
     listing = Listing(ListQuery())
