@@ -74,7 +74,7 @@ def unusable_response(method: str, response: Response, what: str, *, remedy: str
     :param remedy: what to do; default: that of the error's class.
     """
     kind = UnknownOutcomeError if method == "POST" else InvalidResponseError
-    came = response.unreadable or f"{what}; body: {_description(response, _json(response.body))}"
+    came = _text(response, response.unreadable) or f"{what}; body: {_description(response, _json(response.body))}"
     return kind(
         f"the API answered {response.status_code} with {came}",
         status_code=response.status_code,
@@ -125,8 +125,8 @@ def after_retirement(error: LeadConversionError) -> LeadConversionError:
 
 def _description(response: Response, content: object) -> str:
     """What a body without ``errors`` says; never the body itself, which may echo a token in any notation."""
-    if response.unreadable:
-        return response.unreadable
+    if unreadable := _text(response, response.unreadable):
+        return unreadable
     if not response.body:
         return "an empty body"
     said = next((text for key in _SAYING if isinstance(text := _get(content, key), str) and text), None)

@@ -309,6 +309,7 @@ ECHOES = {
     "at the edge of the excerpt": response(500, b"x" * 280 + TOKEN.encode()),
     "in headers": response(500, b"", x_request_id=TOKEN, retry_after=f"0 {TOKEN}"),
     "in a 401": response(401, envelope("401", "unauthorized", f"token {TOKEN} expired")),
+    "in the content encoding": msgspec.structs.replace(response(200), unreadable=f"a body in the encoding '{TOKEN}'"),
     "in a row": response(200, page(row(1, x=TOKEN), count=0)),
 }
 

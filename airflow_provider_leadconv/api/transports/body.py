@@ -15,7 +15,6 @@ ACCEPT_ENCODING = "gzip, deflate"
 _STEP = 256 * 1024
 _GZIP, _ZLIB, _RAW = 31, 15, -15  # window sizes as zlib wants them
 _PLAIN = ("", "identity")
-_MAX_QUOTED = 40
 
 
 class UnreadableBodyError(Exception):
@@ -60,8 +59,7 @@ def decode(chunks: Iterable[bytes], content_encoding: str | None) -> Iterator[by
     elif encoding == "deflate":
         yield from _inflate(chunks, None, encoding)
     else:
-        shown = encoding[:_MAX_QUOTED]
-        raise UnreadableBodyError(f"a body in content encoding {shown!r}, not one of {ACCEPT_ENCODING}")
+        raise UnreadableBodyError(f"a body in none of the content encodings {ACCEPT_ENCODING}, but {encoding!r}")
 
 
 def _inflate(chunks: Iterable[bytes], window: int | None, encoding: str) -> Iterator[bytes]:

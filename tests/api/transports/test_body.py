@@ -61,16 +61,16 @@ BAD = {
     "twice": (
         gzip.compress(GZIPPED),
         "gzip, gzip",
-        "a body in content encoding 'gzip, gzip', not one of gzip, deflate",
+        "a body in none of the content encodings gzip, deflate, but 'gzip, gzip'",
     ),
     "twice, in two headers": (
         gzip.compress(GZIPPED),
         "gzip\r\nContent-Encoding: gzip",
-        "content encoding 'gzip, gzip'",
+        "but 'gzip, gzip'",
     ),
-    "br": (b"\x0b\x02\x80{}\x03", "br", "content encoding 'br'"),
-    "zstd": (b"(\xb5/\xfd", "zstd", "content encoding 'zstd'"),
-    "unknown": (JSON, "x" * 1000, f"content encoding '{'x' * 40}',"),
+    "br": (b"\x0b\x02\x80{}\x03", "br", "but 'br'"),
+    "zstd": (b"(\xb5/\xfd", "zstd", "but 'zstd'"),
+    "unknown": (JSON, "x" * 1000, f"but '{'x' * 100}"),
     "no gzip": (b"plain text", "gzip", "a body that is not valid gzip"),
     "cut off": (GZIPPED[:-9], "gzip", "a body that is not valid gzip: cut off"),
     "too long": (GZIPPED * 2, "gzip", "a body that is not valid gzip: too long"),
@@ -88,6 +88,7 @@ def test_a_body_that_cannot_be_decoded_is_an_invalid_response(send, name):
         error = unusable_response(method, came, "no JSON")
         assert type(error) is kind
         assert says_so in str(error)
+        assert len(str(error)) < 500
         assert error.request_id == "r-1"
 
 
@@ -97,7 +98,7 @@ def test_a_body_that_cannot_be_decoded_is_an_invalid_response(send, name):
 def test_a_status_is_believed_even_if_the_body_cannot_be_decoded(send, status, kind):
     error = error_from_response("GET", fetch(send, b"?", "Content-Encoding: br", status=status))
     assert type(error) is kind
-    assert "a body in content encoding 'br'" in str(error)
+    assert "deflate, but 'br'" in str(error)
 
 
 def endless(head: bytes):
@@ -142,7 +143,7 @@ def test_no_more_than_the_largest_body_is_held(send, name):
         finally:
             tracemalloc.stop()
     assert came.body == b""
-    assert came.unreadable.startswith(("a body of more than 16 MiB", "a body in content encoding 'gzip, gzip'"))
+    assert came.unreadable.startswith(("a body of more than 16 MiB", "a body in none of the content encodings"))
     assert peak < 4 * MAX_BODY
 
 
