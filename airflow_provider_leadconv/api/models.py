@@ -7,6 +7,7 @@ import math
 import re
 import reprlib
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from numbers import Number
@@ -181,13 +182,21 @@ def as_id(value: object, name: str) -> int:
         number = value
     elif isinstance(value, str) and (digits := _DIGITS.fullmatch(value)):
         number = int(digits[1])
-    elif isinstance(value, SupportsIndex) and not isinstance(value, bool):
-        number = index(value)
+    elif (found := _index(value)) is not None:
+        number = found
     else:
         raise InvalidRequestError(f"{name} must be an integer, got {_describe(value)}")
     if not 1 <= number <= MAX_ID:
         raise InvalidRequestError(f"{name} must be between 1 and 2**63-1, got {_describe(value)}")
     return number
+
+
+def _index(value: object) -> int | None:
+    """Return an integer of another type as an int; ``None`` if the value is none."""
+    if isinstance(value, SupportsIndex) and not isinstance(value, bool):
+        with suppress(TypeError):  # NumPy's arrays of several numbers have the method, too
+            return index(value)
+    return None
 
 
 def as_bool(value: object, name: str) -> bool:

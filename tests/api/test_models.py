@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -130,7 +131,7 @@ def test_an_id_is_an_integer_or_its_digits(value, number):
 @pytest.mark.parametrize(
     "value",
     [
-        *(True, False, 0, -1, MAX_ID + 1, 1.0, None, [], b"1"),
+        *(True, False, 0, -1, MAX_ID + 1, 1.0, None, [], b"1", np.array([1, 2])),
         *("0", "-1", "+1", "1.0", "1e3", "1_000", "0x1", "", " ", "٣", "1 2", "9" * 19, "9" * 5000, "{{ lead }}"),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from airflow_provider_leadconv.api.exceptions import InvalidRequestError
 from airflow_provider_leadconv.api.models import ConversionRequest, ConversionStatus
 from airflow_provider_leadconv.bulk.inputs.columns import REASON, Columns, is_result
 from airflow_provider_leadconv.bulk.inputs.errors import InvalidLeadsError
-from airflow_provider_leadconv.bulk.inputs.rows import InputRow
+from airflow_provider_leadconv.bulk.inputs.rows import InputRow, only_item
 from airflow_provider_leadconv.bulk.inputs.values import is_blank, read_bool, read_id
 
 log = logging.getLogger(__name__)
@@ -123,8 +123,7 @@ class _LeadReader:
     def _lead(self, row: Any) -> ConversionRequest | None:
         if isinstance(row, InvalidRequestError):
             raise row
-        if isinstance(row, Sequence) and not isinstance(row, str | bytes | bytearray) and len(row) == 1:
-            row = row[0]
+        row = only_item(row)
         if isinstance(row, ConversionRequest):
             lead = row
         elif not isinstance(row, Mapping):

@@ -12,10 +12,12 @@ from typing import Any
 from airflow_provider_leadconv.bulk.inputs.columns import REASON, RESULT_COLUMNS, SETTINGS, Columns, is_result
 from airflow_provider_leadconv.bulk.inputs.errors import InvalidLeadsError
 from airflow_provider_leadconv.bulk.inputs.rows import InputRow
+from airflow_provider_leadconv.bulk.inputs.values import narrow
 from airflow_provider_leadconv.file_formats import name_missing_extra
 
 log = logging.getLogger(__name__)
 
+ID_FIELDS = ("lead_id", "owner_id")
 RESULT_FIELDS = ("lead_id", *SETTINGS, *RESULT_COLUMNS, REASON)
 """What is read of a file of results or failures."""
 
@@ -28,9 +30,15 @@ def parquet_rows(stream: io.BufferedReader, name: str, columns: Columns) -> Iter
     :raises ImportError: if pyarrow is not installed.
     """
 
-    def wanted(names: list[str]) -> list[str]:
-        found = [str(column) for column in columns.resolve(names, "schema").values()]
-        return [column for column in RESULT_FIELDS if column in names] if is_result(names) else found
+    def wanted(schema: Any) -> list[str]:
+        names = schema.names
+        found = columns.resolve(names, "schema")
+        for field in ID_FIELDS:
+            if field in found:
+                _check_width(schema.field(found[field]))
+        if is_result(names):
+            return [column for column in RESULT_FIELDS if column in names]
+        return [str(column) for column in found.values()]
 
     number = 0
     for number, row in enumerate(read_parquet(stream, wanted), 1):
@@ -39,10 +47,17 @@ def parquet_rows(stream: io.BufferedReader, name: str, columns: Columns) -> Iter
         log.warning("%s has no rows: there is nothing to convert", name)
 
 
-def read_parquet(stream: io.BufferedReader, wanted: Callable[[list[str]], list[str]]) -> Iterator[dict[str, Any]]:
+def _check_width(column: Any) -> None:
+    from pyarrow.types import is_floating
+
+    if is_floating(column.type) and column.type.bit_width < 64:
+        raise InvalidLeadsError(narrow(f"column {column.name} is float{column.type.bit_width}"))
+
+
+def read_parquet(stream: io.BufferedReader, wanted: Callable[[Any], list[str]]) -> Iterator[dict[str, Any]]:
     """Read rows of Parquet in batches.
 
-    :param wanted: chooses the columns to read by the names of all.
+    :param wanted: returns the names of the columns to read, given the ``pyarrow.Schema``.
     :raises InvalidLeadsError: if the file is not Parquet or damaged.
     :raises ImportError: if pyarrow is not installed.
     """
@@ -55,7 +70,7 @@ def read_parquet(stream: io.BufferedReader, wanted: Callable[[list[str]], list[s
         shutil.copyfileobj(stream, file)
         try:
             parquet = ParquetFile(file, page_checksum_verification=True)
-            for batch in parquet.iter_batches(columns=wanted(parquet.schema_arrow.names)):
+            for batch in parquet.iter_batches(columns=wanted(parquet.schema_arrow)):
                 yield from batch.to_pylist()
         except (ArrowException, OSError, ValueError, OverflowError) as error:
             if isinstance(error, InvalidLeadsError):

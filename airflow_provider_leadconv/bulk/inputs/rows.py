@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from airflow_provider_leadconv.api.models import ConversionRequest
 from airflow_provider_leadconv.bulk.inputs.errors import InvalidLeadsError
+from airflow_provider_leadconv.bulk.inputs.values import check_width, plain
 from airflow_provider_leadconv.rendered import parse_rendered
 
 
@@ -21,6 +22,13 @@ class InputRow(NamedTuple):
     value: Any
 
 
+def only_item(row: Any) -> Any:
+    """Return the item of a row that has one, as SQL operators and NumPy have rows; anything else as it is."""
+    is_list = isinstance(row, Sequence) and not isinstance(row, str | bytes | bytearray)
+    is_array = hasattr(row, "__array_interface__") and row.ndim == 1
+    return row[0] if (is_list or is_array) and len(row) == 1 else row
+
+
 def rows_of(value: Any) -> Iterable[Any]:
     """Find the rows in what a user passed as ``leads``.
 
@@ -28,8 +36,12 @@ def rows_of(value: Any) -> Iterable[Any]:
         writes lists, or ids separated by commas.
     :raises InvalidRequestError: if it is none of these.
     """
+    check_width(value, "leads")
+    value = plain(value)
     if isinstance(value, str):
         value = parse_rendered(value, "leads")
+    if getattr(value, "columns", None) is not None:
+        raise InvalidLeadsError(f"leads must be ids or rows, got {type(value).__name__}: pass its rows as objects")
     if isinstance(value, int | Mapping | ConversionRequest):
         return [value]
     if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray):

@@ -11,15 +11,17 @@ from airflow_provider_leadconv.api.models import as_bool, as_id
 from airflow_provider_leadconv.bulk.inputs.errors import InvalidLeadsError
 from airflow_provider_leadconv.bulk.inputs.text import likely_encoding, readable
 
-_EXACT = 2**53
-"""Up to this, no two integers are the same float."""
+_FIRST_INEXACT = 2**53
+"""From this on, several integers are the same float."""
 _WHOLE = re.compile(r"([0-9]{1,100})\.0{1,20}")
 """As spreadsheets and data frames write a column of integers with gaps."""
+_BYTES_OF_FLOAT = 8
 _EXPONENT = re.compile(r"\s*[0-9]+([.,][0-9]+)?[eE][+-]?[0-9]+\s*")
 
 
 def is_blank(value: Any) -> bool:
     """Whether a value stands for none, as empty cells and gaps of data frames do."""
+    value = plain(value)
     if isinstance(value, str):
         return not value.strip()
     return value is None or (isinstance(value, float) and math.isnan(value))
@@ -32,24 +34,17 @@ def read_id(value: Any, name: str) -> int:
     :raises InvalidRequestError: if it is none, or may be a rounded one: a conversion of the wrong lead cannot be
         undone.
     """
-    value = _plain(value)
+    check_width(value, name)
+    value = plain(value)
     if isinstance(value, str):
-        _check_text(value, name)
-        if _EXPONENT.fullmatch(value):
-            raise _rounded(value, name)
-        if whole := _WHOLE.fullmatch(value.strip()):
-            value = whole[1]
+        value = _without_zeros(value, name)
     if isinstance(value, Decimal) and value.is_finite():
         exponent = value.as_tuple().exponent
         if isinstance(exponent, int) and exponent > 0:
             raise _rounded(value, name)
         value = int(value) if value == value.to_integral_value() else value
     if isinstance(value, float) and value.is_integer():
-        if abs(value) > _EXACT:
-            raise InvalidLeadsError(
-                f"{name} is a float above 2**53, which may be rounded: {value!r}; pass it as an integer or a string"
-            )
-        value = int(value)
+        value = _exact(int(value), value, name)
     return as_id(value, name)
 
 
@@ -59,15 +54,60 @@ def read_bool(value: Any, name: str) -> bool:
     :param name: name of the value in messages.
     :raises InvalidRequestError: if it is neither.
     """
-    value = _plain(value)
+    value = plain(value)
     if isinstance(value, str):
         _check_text(value, name)
     return as_bool(value, name)
 
 
-def _plain(value: Any) -> Any:
-    """Return the Python value of a NumPy scalar."""
-    return value.item() if hasattr(value, "item") and not hasattr(value, "__len__") else value
+def plain(value: Any) -> Any:
+    """Return the Python value of a NumPy scalar, or of a NumPy array without dimensions."""
+    if not hasattr(value, "item") or (hasattr(value, "__len__") and getattr(value, "ndim", None) != 0):
+        return value
+    # NumPy makes integers of times, which would be ids.
+    return str(value) if _kind(value) in {"m", "M"} else value.item()
+
+
+def check_width(value: Any, name: str) -> None:
+    """Check that a NumPy scalar, an array or a series is not one of 16-bit or 32-bit floats.
+
+    :raises InvalidLeadsError: if it is.
+    """
+    if _kind(value) == "f" and value.dtype.itemsize < _BYTES_OF_FLOAT:
+        raise InvalidLeadsError(narrow(f"{name} is {value.dtype}"))
+
+
+def narrow(what: str) -> str:
+    """Return the message that 16-bit or 32-bit floats cannot be ids.
+
+    :param what: its begin, such as ``lead_id is float32``.
+    """
+    return f"{what}, in which neighbouring ids are the same number: use int64 or strings instead"
+
+
+def _kind(value: Any) -> str | None:
+    """Return NumPy's letter for the kind of a type; ``None`` if the value is not of NumPy or pandas."""
+    return getattr(getattr(value, "dtype", None), "kind", None)
+
+
+def _without_zeros(text: str, name: str) -> str:
+    """Return the digits of a whole number; any other text as it is."""
+    _check_text(text, name)
+    if _EXPONENT.fullmatch(text):
+        raise _rounded(text, name)
+    whole = _WHOLE.fullmatch(text.strip())
+    if not whole:
+        return text
+    return str(_exact(int(whole[1]), text, name))
+
+
+def _exact(number: int, value: object, name: str) -> int:
+    if abs(number) >= _FIRST_INEXACT:
+        raise InvalidLeadsError(
+            f"{name} is a float of 2**53 or more, which may be rounded: {value!r:.80}; "
+            "pass it as an integer or a string of digits"
+        )
+    return number
 
 
 def _check_text(value: str, name: str) -> None:

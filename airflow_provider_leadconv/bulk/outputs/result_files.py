@@ -83,7 +83,7 @@ def read_records(name: str, file: IO[bytes], what: str) -> Iterator[ResultRecord
                 for place, cells in _csv_rows(stream):
                     yield _checked(place, _record, cells)
             else:
-                for number, row in enumerate(read_parquet(stream, lambda names: names), 1):
+                for number, row in enumerate(read_parquet(stream, lambda schema: schema.names), 1):
                     yield _checked(f"row {number}", _record, row)
     except InvalidRequestError as error:
         raise InvalidRequestError(f"{what}: {error.message}", remedy="") from error

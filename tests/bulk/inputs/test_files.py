@@ -11,6 +11,7 @@ import random
 import zipfile
 from decimal import Decimal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -30,6 +31,8 @@ SETTINGS = [ConversionRequest(BIG, 5, False), ConversionRequest(7)]
 NAME_IT = "; name the column of the lead ids lead_id, or set lead_id_column"
 RENAME = "rename it to {0}, or add {1!r} to ignore_columns"
 EXPONENT = "has an exponent, so digits may be lost: {}; write all its digits, in a spreadsheet by the number format 0"
+ROUNDED = "is a float of 2**53 or more, which may be rounded: {}; pass it as an integer or a string of digits"
+NARROW = ", in which neighbouring ids are the same number: use int64 or strings instead"
 CP1252 = "not UTF-8 but probably Windows-1252 (Excel's CSV)"
 
 
@@ -153,7 +156,12 @@ FILES = [
     ("an exponent with a comma", "x.csv", b"lead_id;a\n2,1475E+09;\n", f"x.csv: line 2: lead_id {EXPONENT.format('2,1475E+09')}"),
     ("a fraction", "x.csv", b"Lead ID\n1.5\n", "x.csv: line 2: 'Lead ID' must be an integer, got '1.5' (str)"),
     ("thousands", "x.csv", b'lead_id\n"2,147"\n', "x.csv: line 2: lead_id must be an integer, got '2,147' (str)"),
-    ("a float above 2**53", "x.parquet", parquet(lead_id=[2.0**53 + 2]), "x.parquet: row 1: lead_id is a float above 2**53, which may be rounded: 9007199254740994.0; pass it as an integer or a string"),
+    ("a float of 2**53", "x.parquet", parquet(lead_id=[7.0, 2.0**53]), f"x.parquet: row 2: lead_id {ROUNDED.format('9007199254740992.0')}"),
+    ("a float of 2**53 in JSON", "x.jsonl", b'{"Lead ID": 9007199254740993.0}\n', f"x.jsonl: line 1: 'Lead ID' {ROUNDED.format(repr('9007199254740993.0'))}"),
+    ("a float of 2**53 in csv", "x.csv", b"lead_id,owner_id\n7,9007199254740993.0\n", f"x.csv: line 2: owner_id {ROUNDED.format(repr('9007199254740993.0'))}"),
+    ("a narrow float", "x.parquet", parquet(lead_id=np.array([7], np.float32)), f"x.parquet: column lead_id is float32{NARROW}"),
+    ("a narrow float as owner", "x.parquet", parquet(lead_id=[7], owner_id=np.array([5], np.float16)), f"x.parquet: column owner_id is float16{NARROW}"),
+    ("a narrow float that is ignored", "x.parquet", parquet(lead_id=[7], score=np.array([0.5], np.float32)), [7]),
     ("zero", "x.csv", b"lead_id\n0\n", "x.csv: line 2: lead_id must be between 1 and 2**63-1, got '0' (str)"),
     ("2**63", "x.csv", b"lead_id\n9223372036854775808\n", "x.csv: line 2: lead_id must be between 1 and 2**63-1, got '9223372036854775808' (str)"),
     ("infinite in JSON", "x.jsonl", b"1e999\n", f"x.jsonl: line 1: lead_id {EXPONENT.format('1e999')}"),

@@ -4,6 +4,8 @@ import logging
 from decimal import Decimal
 from typing import NamedTuple
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,16 +28,6 @@ def nested(depth):
     return value
 
 
-class Scalar:
-    """What NumPy has instead of a number."""
-
-    def __init__(self, value):
-        self.value = value
-
-    def item(self):
-        return self.value
-
-
 @pytest.mark.parametrize(
     "leads",
     [
@@ -53,7 +45,16 @@ class Scalar:
         ["1.0", "2.00"],
         [{"Lead ID": 1, "Name": "x"}, {"LEAD_ID": 2, "Email": "x"}],
         [1.0, {"lead_id": 2.0, "owner_id": float("nan")}],
-        [Scalar(1), {"lead_id": Scalar(2)}],
+        [np.int64(1), {"lead_id": np.float64(2), "owner_id": np.float32("nan")}],
+        np.array([1, 2]),
+        np.array([1.0, 2.0]),
+        np.array(["1", "2"]),
+        np.array([[1], [2]]),
+        np.array([{"lead_id": 1}, {"lead_id": 2}]),
+        [np.array([1]), np.array(2)],
+        pd.Series([1, 2]),
+        pd.DataFrame({"lead_id": [1, 2]}).to_dict("records"),
+        pd.DataFrame({"lead_id": [1, 2]}).to_numpy(),
         "[1, 2]",
         "['1', '2']",
         '[{"lead_id": 1}, {"lead_id": 2}]',
@@ -75,7 +76,13 @@ def test_every_form_users_have_leads_in(leads):
         (-1, "lead_id must be between 1 and 2**63-1"),
         (True, "lead_id must be an integer, got True"),
         (1.5, "lead_id must be an integer, got 1.5"),
-        (float(2**60), "lead_id is a float above 2**53, which may be rounded: 1.15"),
+        (float(2**60), "lead_id is a float of 2**53 or more, which may be rounded: 1.15"),
+        (np.float32(16777217), "lead_id is float32, in which neighbouring ids are the same number"),
+        ({"lead_id": 1, "Owner_ID": np.float16(5)}, "'Owner_ID' is float16, in which"),
+        (np.array([1, 2]), "lead_id must be an integer, got array([1, 2]) (ndarray)"),
+        (np.array([[1]]), "lead_id must be an integer, got array([[1]]) (ndarray)"),
+        ({"lead_id": np.array([1])}, "lead_id must be an integer, got array([1]) (ndarray)"),
+        (np.array([(1,)], dtype=[("owner_id", "i8")])[0], "lead_id must be an integer, got (1,) (tuple)"),
         (Decimal("1.5"), "lead_id must be an integer"),
         (float("inf"), "lead_id must be an integer"),
         (Decimal("NaN"), "lead_id must be an integer"),
