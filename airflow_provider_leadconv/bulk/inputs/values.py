@@ -15,6 +15,8 @@ _FIRST_INEXACT = 2**53
 """From this on, several integers are the same float."""
 _WHOLE = re.compile(r"([0-9]{1,100})\.0{1,20}")
 """As spreadsheets and data frames write a column of integers with gaps."""
+_THOUSANDS = re.compile(r"([0-9]{1,3})\.000")
+"""In many countries, a point separates the thousands."""
 _BYTES_OF_FLOAT = 8
 _EXPONENT = re.compile(r"\s*[0-9]+([.,][0-9]+)?[eE][+-]?[0-9]+\s*")
 
@@ -95,6 +97,11 @@ def _without_zeros(text: str, name: str) -> str:
     _check_text(text, name)
     if _EXPONENT.fullmatch(text):
         raise _rounded(text, name)
+    if thousands := _THOUSANDS.fullmatch(text.strip()):
+        raise InvalidLeadsError(
+            f"{name} may be {thousands[1]} or {thousands[1]}000, since a point separates thousands in some countries: "
+            f"{text.strip()!r}; write it without a point"
+        )
     whole = _WHOLE.fullmatch(text.strip())
     if not whole:
         return text

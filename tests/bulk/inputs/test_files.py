@@ -155,6 +155,7 @@ FILES = [
     ("an exponent in JSON", "x.jsonl", b'{"lead_id": 2.1475E+09}\n', f"x.jsonl: line 1: lead_id {EXPONENT.format('2.1475E+09')}"),
     ("an exponent with a comma", "x.csv", b"lead_id;a\n2,1475E+09;\n", f"x.csv: line 2: lead_id {EXPONENT.format('2,1475E+09')}"),
     ("a fraction", "x.csv", b"Lead ID\n1.5\n", "x.csv: line 2: 'Lead ID' must be an integer, got '1.5' (str)"),
+    ("thousands with a point", "x.csv", b"lead_id;Name\n12.000;x\n", "x.csv: line 2: lead_id may be 12 or 12000, since a point separates thousands in some countries: '12.000'; write it without a point"),
     ("thousands", "x.csv", b'lead_id\n"2,147"\n', "x.csv: line 2: lead_id must be an integer, got '2,147' (str)"),
     ("a float of 2**53", "x.parquet", parquet(lead_id=[7.0, 2.0**53]), f"x.parquet: row 2: lead_id {ROUNDED.format('9007199254740992.0')}"),
     ("a float of 2**53 in JSON", "x.jsonl", b'{"Lead ID": 9007199254740993.0}\n', f"x.jsonl: line 1: 'Lead ID' {ROUNDED.format(repr('9007199254740993.0'))}"),

@@ -44,6 +44,18 @@ def test_all_but_floats_are_exact_above(value):
     assert read_id(value, "lead_id") == 2**53 + 1
 
 
+@pytest.mark.parametrize("value", ["12.000", "1.000", " 999.000 "])
+def test_a_point_that_may_separate_thousands_is_refused(value):
+    number = value.strip().removesuffix(".000")
+    with pytest.raises(InvalidRequestError, match=f"lead_id may be {number} or {number}000, since a point separates"):
+        read_id(value, "lead_id")
+
+
+@pytest.mark.parametrize("value", ["12.0", "12.00", "12.0000", Decimal("12.000"), 12.000])
+def test_a_point_that_does_not_separate_thousands(value):
+    assert read_id(value, "lead_id") == 12
+
+
 @pytest.mark.parametrize("value", ["2.1475E+09", "2e9", "2E-1", "2,5e+9", Decimal("2E9")])
 def test_an_exponent_is_refused(value):
     with pytest.raises(InvalidRequestError, match="digits may be lost"):
