@@ -5,6 +5,8 @@ import pytest
 from airflow_provider_leadconv.api.exceptions import InvalidRequestError
 from airflow_provider_leadconv.rendered import parse_rendered
 
+FLOATS = ("2.5E+9", "1.0", "-0.5", {"lead_id": "9007199254740993.0"})
+
 
 @pytest.mark.parametrize(
     ("text", "value"),
@@ -18,6 +20,7 @@ from airflow_provider_leadconv.rendered import parse_rendered
         ("(5, 6)", (5, 6)),
         ("{'lead_id': 5, 'owner_id': None}", {"lead_id": 5, "owner_id": None}),
         ("[2.5E+9, 1.0]", ["2.5E+9", "1.0"]),
+        ("['größe', 2.5E+9,\r\n 1.0, -0.5,\n {'lead_id': 9007199254740993.0}]", ["größe", *FLOATS]),
     ],
 )
 def test_json_a_python_literal_or_commas(text, value):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -117,6 +118,13 @@ def test_a_bad_row_is_named_with_its_reason(row, reason):
     with pytest.raises(InvalidRequestError) as caught:
         read_leads([5, row])
     assert str(caught.value).startswith(f"leads: row 2: {reason}")
+
+
+@pytest.mark.parametrize("number", ["2.1475E+09", "9007199254740993.0", "1.5", "12.000"])
+def test_a_number_is_refused_as_json_and_as_a_python_literal(number):
+    for text in (f'[{{"lead_id": {number}}}]', f"[{{'lead_id': {number}, 'Name': None}}]", f"7, {number}"):
+        with pytest.raises(InvalidRequestError, match=re.escape(number)):
+            read_leads(rows_of(text))
 
 
 def test_the_first_ten_bad_rows_are_listed():
