@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from airflow_provider_leadconv.hooks.lead_files import read_lead_file
 from airflow_provider_leadconv.hooks.paths import path_errors, storage_path
 from airflow_provider_leadconv.hooks.permanent_errors import fail_without_retry
 
@@ -36,15 +37,13 @@ def split_leads(
     from airflow.providers.common.compat.sdk import conf
 
     from airflow_provider_leadconv.api.models import as_id
-    from airflow_provider_leadconv.bulk.inputs import Columns, read_leads, rows_of_file
+    from airflow_provider_leadconv.bulk.inputs import Columns
     from airflow_provider_leadconv.bulk.split import write_chunks
     from airflow_provider_leadconv.storage.locations import folder_of
 
     with fail_without_retry():
-        columns = Columns(lead_id_column, ignore_columns)
-        source, target = storage_path("leads_path", leads_path), storage_path("chunks_path", chunks_path)
-        with path_errors("leads_path", leads_path), source.open("rb") as file:  # type: ignore[no-untyped-call]  # of universal_pathlib
-            leads = read_leads(rows_of_file(leads_path, file, columns), columns=columns, source=leads_path)
+        target = storage_path("chunks_path", chunks_path)
+        leads = read_lead_file(leads_path, Columns(lead_id_column, ignore_columns))
         max_chunks = conf.getint("core", "max_map_length", fallback=1024)
         size = as_id(chunk_size, "chunk_size")
         with path_errors("chunks_path", chunks_path):

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Param, task
 
+from airflow_provider_leadconv.bulk.inputs import Columns
+from airflow_provider_leadconv.hooks.lead_files import read_lead_file
 from airflow_provider_leadconv.leads import split_leads
 from tests.support.airflow_harness import run_task
 
@@ -39,6 +41,27 @@ def test_of_earlier_results_only_what_is_not_converted(tmp_path):
     )
     (chunk,) = split_leads(f"{tmp_path}/old.jsonl", f"{tmp_path}/chunks/")
     assert ids(chunk) == [2, 4]
+
+
+@pytest.mark.parametrize("is_killed", [True, False])
+def test_chunks_of_the_results_of_a_killed_run_are_marked(tmp_path, is_killed):
+    (tmp_path / "old.jsonl").write_text(
+        '{"lead_id": 1, "status": "failed", "run": "r"}\n{"lead_id": 2, "status": "failed", "run": "r"}\n'
+    )
+    if is_killed:
+        (tmp_path / "old.jsonl.journal").write_text('{"record":"sending","run":"r"}\n')
+    chunks = split_leads(f"{tmp_path}/old.jsonl", f"{tmp_path}/chunks", chunk_size=1)
+    batches = [read_lead_file(chunk, Columns()) for chunk in chunks]
+    assert [[lead.lead_id for lead in batch] for batch in batches] == [[1], [2]]
+    assert [batch.has_unknown for batch in batches] == [is_killed] * 2
+
+
+@pytest.mark.parametrize("chunk_size", [1, 3, 5])
+def test_another_chunk_size_for_the_same_chunks_is_refused(tmp_path, leads, chunk_size):
+    chunks = split_leads(str(leads), f"{tmp_path}/chunks", chunk_size=2)
+    with pytest.raises(AirflowFailException, match=r"chunk-0000\.jsonl already exists with other leads"):
+        split_leads(str(leads), f"{tmp_path}/chunks", chunk_size=chunk_size)
+    assert [ids(chunk) for chunk in chunks] == [[1, 2], [3, 4], [5]]
 
 
 @pytest.mark.parametrize(

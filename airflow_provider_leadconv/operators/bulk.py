@@ -74,7 +74,8 @@ class LeadConversionBulkOperator(BaseOperator):
         the first two also with ``.gz`` or ``.zst``. It should contain ``{{ run_id }}``, and ``{{ ti.map_index }}`` if
         the task is mapped. (templated)
     :param failures_path: file for the leads that were not converted, with reasons and links into Sell, in the same
-        formats. It is a ``leads_path`` for the next run. Without failures, it has a header only. (templated)
+        formats. It is a ``leads_path`` for the next run. Without failures, it has a header only. Like ``results_path``,
+        it should contain ``{{ run_id }}``, and ``{{ ti.map_index }}`` if the task is mapped. (templated)
     :param push_created_ids: push the ids of the conversion, contacts and deal of each lead under the XCom key
         ``created_ids``, for dynamic task mapping; for up to 1,000 leads. A bool, or "true" or "false".
     :param limit: read only the first leads, up to this number. (templated)

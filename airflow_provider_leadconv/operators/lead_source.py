@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadconv.api.exceptions import InvalidRequestError
 from airflow_provider_leadconv.api.models import as_id
-from airflow_provider_leadconv.hooks.paths import path_errors, storage_path
+from airflow_provider_leadconv.hooks.lead_files import read_lead_file
 from airflow_provider_leadconv.operators.lead_query import LeadQuery
 
 if TYPE_CHECKING:
@@ -17,8 +15,6 @@ if TYPE_CHECKING:
     from airflow_provider_leadconv.bulk.inputs import LeadBatch
     from airflow_provider_leadconv.bulk.inputs.snapshot import LeadSnapshot
     from airflow_provider_leadconv.operators.bulk import LeadConversionBulkOperator
-
-log = logging.getLogger(__name__)
 
 
 class LeadSource:
@@ -55,33 +51,16 @@ class LeadSource:
         from airflow_provider_leadconv.bulk.inputs import read_leads, rows_of
 
         operator = self._operator
-        read = partial(
-            read_leads,
-            columns=self._columns,
-            owner_id=operator.owner_id,
-            create_deal=operator.create_deal,
-            limit=limit,
-        )
+        options: dict[str, Any] = {"owner_id": operator.owner_id, "create_deal": operator.create_deal, "limit": limit}
         if operator.leads is not None:
-            return read(rows_of(operator.leads))
+            return read_leads(rows_of(operator.leads), columns=self._columns, **options)
         if operator.sql is not None:
-            return read(self._query_leads(operator.sql, limit))
+            return read_leads(self._query_leads(operator.sql, limit), columns=self._columns, **options)
         if not operator.leads_path:
             raise InvalidRequestError(
                 "no leads, no leads_path and no sql; if an upstream task was to give them, it gave None"
             )
-        return self._read_file(operator.leads_path, read)
-
-    def _read_file(self, path: str, read: partial[LeadBatch]) -> LeadBatch:
-        from airflow_provider_leadconv.bulk.inputs import rows_of_file
-        from airflow_provider_leadconv.bulk.outputs.journal import has_journal
-
-        location = storage_path("leads_path", path)
-        log.info("Reading leads from %s", path)
-        with path_errors("leads_path", path), location.open("rb") as file:  # type: ignore[no-untyped-call]  # of universal_pathlib
-            batch = read(rows_of_file(path, file, self._columns), source=path)
-            batch.has_unknown |= batch.is_of_results and has_journal(location)
-        return batch
+        return read_lead_file(operator.leads_path, self._columns, **options)
 
     def _query_leads(self, sql: str, limit: int | None) -> Sequence[ConversionRequest]:
         operator = self._operator
