@@ -20,6 +20,7 @@ from airflow_provider_leadconv.hooks.task_progress import reporting_progress
 from airflow_provider_leadconv.links import FileLink, SellLink, record_url
 from airflow_provider_leadconv.metrics import count
 from airflow_provider_leadconv.operators.bulk_outputs import BulkOutputs
+from airflow_provider_leadconv.operators.bulk_paths import check_paths
 from airflow_provider_leadconv.operators.lead_source import LeadSource
 
 if TYPE_CHECKING:
@@ -204,6 +205,7 @@ class LeadConversionBulkOperator(BaseOperator):
             dry_run = as_bool(self.is_dry_run, "dry_run")
             if dry_run:
                 log.info("DRY RUN: no lead will be converted")
+            check_paths(self)
             key = _run_key(context)
             source = LeadSource(self, key)
             batch = source.read()

@@ -140,10 +140,6 @@ class BulkOutputs:
         from airflow_provider_leadconv.storage.locations import folder_of
 
         path = _checked_path("failures_path", where)
-        if self._operator.results_path is not None and path == storage_path(
-            "results_path", self._operator.results_path
-        ):
-            raise InvalidRequestError(f"failures_path and results_path are the same file: {where}")
         return FailuresFile(folder_of(path.parent), path.name, self._link_of)
 
     def _collect_created_ids(self, records: Iterable[ResultRecord]) -> None:
