@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import re
 from collections.abc import Iterator
 from itertools import chain
 
@@ -15,21 +16,29 @@ from airflow_provider_leadconv.bulk.inputs.text import lines_of, open_text
 
 log = logging.getLogger(__name__)
 
-_SEPARATORS = (",", ";", "\t")
+_SEPARATORS = (",", ";", "\t", "|")
+_DECLARATION = re.compile(r"""["']?sep=([^\w\s"']|\t)["']?\s*""", re.IGNORECASE)
+"""A first line that tells the separator to Excel."""
 _HEADER_LINES = 100
 
 
 def csv_rows(stream: io.BufferedReader, name: str, columns: Columns) -> Iterator[InputRow]:
-    """Read CSV with a header, separated by commas, semicolons or tabs. Empty rows are skipped.
+    """Read CSV with a header, separated by commas, semicolons, tabs or bars, or as a first line ``sep=`` says.
+
+    Empty rows are skipped.
 
     :param name: name of the file, for the log.
     :raises InvalidLeadsError: if there is no header with the columns of leads, or the rest is not CSV.
     """
     lines = lines_of(open_text(stream, newline=""))
-    head = _first_record(lines)
+    first = next(lines, "")
+    declared = _DECLARATION.fullmatch(first)
+    # An empty line in its place, so that the numbers of lines are still right.
+    head = _first_record(chain(["\n" if declared else first], lines))
     if not head:
         raise InvalidLeadsError("the file is empty: it has not even a header")
-    reader = csv.reader(chain(head, lines), delimiter=_separator(head, columns), strict=True)
+    separator = declared[1] if declared else _separator(head, columns)
+    reader = csv.reader(chain(head, lines), delimiter=separator, strict=True)
     begin = 0
     count = 0
     try:

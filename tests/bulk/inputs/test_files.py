@@ -122,6 +122,17 @@ FILES = [
     # Separators, quotes and lines
     ("semicolons", "x.csv", WIDE.replace(",", ";").encode(), PLAIN),
     ("tabs", "x.csv", WIDE.replace(",", "\t").encode(), PLAIN),
+    ("bars", "x.csv", WIDE.replace(",", "|").encode(), PLAIN),
+    ("bars in a name with commas", "x.csv", b'"a|b|c|d",lead_id\n1,7\n', [7]),
+    *(
+        (f"sep={separator!r}", "x.csv", f"sep={separator}\r\n{WIDE.replace(',', separator)}".encode(encoding), PLAIN)
+        for separator in (",", ";", "\t", "|", "^")
+        for encoding in ("utf-8", "utf-8-sig", "utf-16")
+    ),
+    ("sep= in quotes", "x.csv", b'"sep=;"\r\nlead_id;Name\r\n7;a,b,c,d\r\n', [7]),
+    ("the line of a row after sep=", "x.csv", b"SEP=;\nlead_id;Name\nx;d\n", "x.csv: line 3: lead_id must be an integer, got 'x' (str)"),
+    ("sep= alone", "x.csv", b"sep=;\r\n", "x.csv: the file is empty: it has not even a header"),
+    ("another separator than sep= says", "x.csv", b"sep=;\nlead_id,Name\n7,a\n", f"x.csv: no column lead_id in the header ['lead_id,Name']{NAME_IT}"),
     ("a comma in a name with semicolons", "x.csv", b'"Name, first";"lead_id"\n"a;b";7\n', [7]),
     ("semicolons in a name with commas", "x.csv", b'"a;b;c;d",lead_id\n1,7\n', [7]),
     ("line ends of an old Mac", "x.csv", TWO.replace(b"\n", b"\r"), PLAIN),
