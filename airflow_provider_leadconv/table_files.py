@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
@@ -20,7 +21,8 @@ from airflow_provider_leadconv.file_formats import FileFormat, name_missing_extr
 
 # A Parquet row group is in memory until it is written: about 5 MB.
 _ROWS_PER_GROUP = 20_000
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
+_FORMULA = re.compile(r"[\t\r\n']|[\s\ufeff\u200b]*[=+\-@\uff1d\uff0b\uff0d\uff20]")
+"""How a text begins that a spreadsheet takes for a formula, also in full-width signs and after white space."""
 
 
 class ColumnType(Enum):
@@ -102,7 +104,7 @@ def check_installed(file_format: FileFormat) -> None:
 
 def escape_formula(text: str) -> str:
     """Return a text that a spreadsheet does not take for a formula when it opens it as CSV: after an apostrophe."""
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def unescape_formula(text: str) -> str:

@@ -53,7 +53,12 @@ def test_csv_has_a_header_and_nulls_are_empty():
     assert data == b'id,text,flag,time\r\n1,"a ""b"",\nc",true,now\r\n2,,false,\r\n'
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "'"])
+SIGNS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the last four in full width
+
+
+@pytest.mark.parametrize(
+    "start", [*SIGNS, "\t", "\r", "\n", "'", "\t=", " =", "\r\n +", "\xa0@", "\u3000\uff1d", "\ufeff="]
+)
 def test_csv_text_is_no_formula_in_a_spreadsheet(start):
     text = f"{start}HYPERLINK(1)"
     (_, (cell,)) = csv.reader(
@@ -63,11 +68,17 @@ def test_csv_text_is_no_formula_in_a_spreadsheet(start):
     assert unescape_formula(cell) == text
 
 
-@given(st.text())
+@given(st.text() | st.text("= \t\n'\uff1dx"))
 def test_every_text_is_read_back_as_it_was(text):
     escaped = escape_formula(text)
     assert unescape_formula(escaped) == text
-    assert not escaped.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+    assert not escaped.startswith(("\t", "\r", "\n"))
+    assert not escaped.lstrip().startswith(SIGNS)
+
+
+@pytest.mark.parametrize("text", ["", " ", "a=b", "1-2", " text", "\xe4"])
+def test_a_text_that_is_no_formula_stays_as_it_is(text):
+    assert escape_formula(text) == text
 
 
 def test_parquet_is_typed_even_without_rows():
