@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 
 import fsspec
@@ -11,7 +12,8 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_leadconv.api.exceptions import InvalidRequestError
 from airflow_provider_leadconv.api.models import ConversionRequest
-from airflow_provider_leadconv.bulk.inputs import Columns
+from airflow_provider_leadconv.bulk import inputs
+from airflow_provider_leadconv.bulk.inputs import Columns, rows_of_file
 from airflow_provider_leadconv.hooks.lead_files import read_lead_file
 
 try:
@@ -48,3 +50,40 @@ def test_results_with_a_journal_have_unknown_outcomes(path, line, has_journal):
 def test_a_file_that_is_not_there(path):
     with pytest.raises(InvalidRequestError, match=f"cannot use leads_path {path}: "):
         read_lead_file(str(path), Columns())
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device", "link to a device"])
+def test_what_is_no_file(tmp_path, kind):
+    path = tmp_path / "leads.csv"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(InvalidRequestError, match="leads_path must name a file, not a folder, a pipe or a device: "):
+        read_lead_file("/dev/zero" if kind == "device" else str(path), Columns())
+
+
+def test_a_link_to_a_file_and_a_file_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "leads.csv").write_text("lead_id\n7\n")
+    (tmp_path / "link.csv").symlink_to("leads.csv")
+    for path in (f"{tmp_path}/link.csv", "~/leads.csv"):
+        assert read_lead_file(path, Columns()) == [ConversionRequest(7)]
+
+
+def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "leads.csv"
+    path.write_text("lead_id\n5012001\n501")
+
+    def rows_and_more(*args):
+        yield from rows_of_file(*args)
+        with path.open("a") as file:
+            file.write("2002\n")
+
+    monkeypatch.setattr(inputs, "rows_of_file", rows_and_more)
+    with pytest.raises(InvalidRequestError, match=r"leads\.csv was changed while it was read: write it under another"):
+        read_lead_file(str(path), Columns())
+    monkeypatch.undo()
+    assert read_lead_file(str(path), Columns()) == [ConversionRequest(5012001), ConversionRequest(5012002)]
