@@ -19,13 +19,16 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_UTF_32_WITHOUT_MARK = (([False, True, True, True], "utf-32-le"), ([True, True, True, False], "utf-32-be"))
+"""Which of the first four bytes are zero, if the first character is one of ASCII."""
+
 _SURROGATES = re.compile("[\udc80-\udcff]+")
 _UNDECODABLE = re.compile("[\udc80-\udcff\ufffd]")
 _UNDEFINED_IN_CP1252 = re.compile("[\udc81\udc8d\udc8f\udc90\udc9d]")
 
 
 def open_text(stream: io.BufferedReader, *, newline: str) -> io.TextIOWrapper:
-    """Read bytes as text. UTF-16 and UTF-32 are found by their byte order mark, UTF-16 also by its zeros.
+    """Read bytes as text. UTF-16 and UTF-32 are found by their byte order mark, or else by their zeros.
 
     What is not of its encoding is no error here, since it may be in a column that is ignored: bytes that are not
     UTF-8 become surrogates, as :func:`likely_encoding` finds them.
@@ -40,6 +43,9 @@ def open_text(stream: io.BufferedReader, *, newline: str) -> io.TextIOWrapper:
 def _encoding(head: bytes) -> str:
     for mark, encoding in _BYTE_ORDER_MARKS:
         if head.startswith(mark):
+            return encoding
+    for zeros, encoding in _UTF_32_WITHOUT_MARK:
+        if [byte == 0 for byte in head] == zeros:
             return encoding
     if len(head) >= 2 and (head[0] == 0) != (head[1] == 0):
         return "utf-16-le" if head[1] == 0 else "utf-16-be"

@@ -12,9 +12,12 @@ def read(content, newline=""):
     return list(lines_of(open_text(io.BufferedReader(io.BytesIO(content)), newline=newline)))
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
+)
 def test_an_encoding_is_found_by_its_first_bytes(encoding):
     assert read("größe\r\n1\n".encode(encoding)) == ["größe\r\n", "1\n"]
+    assert read("1\n2\n".encode(encoding), newline="\n") == ["1\n", "2\n"]
 
 
 @pytest.mark.parametrize("content", [b"", b"1", b"\xef\xbb\xbf"])
