@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
+from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
@@ -15,12 +17,14 @@ from airflow_provider_leadconv.bulk.inputs.text import lines_of, open_text
 
 log = logging.getLogger(__name__)
 
-# Numbers with a fraction or an exponent stay text, so that a rounded id does not pass for an exact one.
-_decode = msgspec.json.Decoder(float_hook=str).decode
+_check = msgspec.json.Decoder(float_hook=str).decode
+"""Stricter than Python's decoder, which keeps only the last of repeated keys, but can be asked for all."""
 
 
 def json_rows(stream: io.BufferedReader, name: str, _columns: Columns) -> Iterator[InputRow]:
     """Read JSON Lines. Empty lines are skipped, and a line that is not JSON is a row with an error.
+
+    Numbers with a fraction or an exponent stay text, so that a rounded id does not pass for an exact one.
 
     :param name: name of the file, for the log.
     """
@@ -34,9 +38,20 @@ def json_rows(stream: io.BufferedReader, name: str, _columns: Columns) -> Iterat
 
 
 def _value(line: str) -> object:
+    text = line.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     try:
-        return _decode(line.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+        _check(text)
+        return json.loads(text, parse_float=str, object_pairs_hook=_object)
     except msgspec.DecodeError as error:
         return InvalidLeadsError(f"not JSON: {error}")
     except RecursionError:
         return InvalidLeadsError("JSON that is nested too deeply")
+
+
+def _object(pairs: list[tuple[str, object]]) -> object:
+    """Make an object; in place of one with a repeated key, the error, which counts unless the object is ignored."""
+    row = dict(pairs)
+    if len(row) == len(pairs):
+        return row
+    repeated = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+    return InvalidLeadsError(f"the key {repeated!r:.60} is repeated: remove one")

@@ -121,9 +121,9 @@ class _LeadReader:
             raise InvalidLeadsError(f"lead {lead.lead_id} is in {first} with different owner_id or create_deal")
 
     def _lead(self, row: Any) -> ConversionRequest | None:
+        row = only_item(row)
         if isinstance(row, InvalidRequestError):
             raise row
-        row = only_item(row)
         if isinstance(row, ConversionRequest):
             lead = row
         elif not isinstance(row, Mapping):

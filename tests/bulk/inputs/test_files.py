@@ -145,6 +145,9 @@ FILES = [
     ("an open quote", "x.csv", b'lead_id,Name\n7,a\n8,"b\n9,c\n', "x.csv: line 3 is not CSV: unexpected end of data"),
     ("no JSON", "x.jsonl", b"1\n{\n2\n", "x.jsonl: line 2: not JSON: Input data was truncated"),
     ("JSON nested deeply", "x.jsonl", b"1\n" + b"[" * 100_000, "x.jsonl: line 2: JSON that is nested too deeply"),
+    ("a repeated key", "x.jsonl", b'{"lead_id": 7}\n{"lead_id": 8, "lead_id": 9}\n', "x.jsonl: line 2: the key 'lead_id' is repeated: remove one"),
+    ("a repeated key in a row of one", "x.jsonl", b'[{"lead_id": 8, "lead\\u005fid": 9}]\n', "x.jsonl: line 1: the key 'lead_id' is repeated: remove one"),
+    ("a repeated key in a column that is ignored", "x.jsonl", b'{"lead_id": 7, "tags": {"a": 1, "a": 2}}\n', [7]),
     ("an array over many lines", "x.jsonl", b"[\n7\n]\n", "x.jsonl: line 1: not JSON: Input data was truncated; line 3: not JSON: JSON is malformed: invalid character (byte 0)"),
     # Encodings
     ("UTF-8 with a mark", "x.csv", TWO.decode().encode("utf-8-sig"), PLAIN),
@@ -152,6 +155,8 @@ FILES = [
     ("UTF-16 with tabs, as Excel's Unicode text", "x.csv", WIDE.replace(",", "\t").replace("Ada", "Åda").encode("utf-16"), PLAIN),
     ("UTF-16, big-endian, without a mark", "x.csv", WIDE.encode("utf-16-be"), PLAIN),
     ("UTF-32", "x.csv", WIDE.encode("utf-32"), PLAIN),
+    ("UTF-32, little-endian, without a mark", "x.csv", WIDE.encode("utf-32-le"), PLAIN),
+    ("UTF-32, big-endian, without a mark", "x.jsonl", b"7\n".decode().encode("utf-32-be"), [7]),
     ("JSON in UTF-16", "x.jsonl", '{"lead_id": 7}\n'.encode("utf-16"), [7]),
     ("cp1252 in a column that is ignored", "x.csv", WIDE.replace("Ada", "Åda").replace("Name", "Prénom").encode("cp1252"), PLAIN),
     ("cp1252 in JSON that is ignored", "x.jsonl", b'{"lead_id": 7, "Name": "\xc5da"}\n', [7]),
