@@ -40,11 +40,8 @@ def read_id(value: Any, name: str) -> int:
     value = plain(value)
     if isinstance(value, str):
         value = _without_zeros(value, name)
-    if isinstance(value, Decimal) and value.is_finite():
-        exponent = value.as_tuple().exponent
-        if isinstance(exponent, int) and exponent > 0:
-            raise _rounded(value, name)
-        value = int(value) if value == value.to_integral_value() else value
+    if isinstance(value, Decimal):
+        value = _without_fraction(value, name)
     if isinstance(value, float) and value.is_integer():
         value = _exact(int(value), value, name)
     return as_id(value, name)
@@ -108,10 +105,23 @@ def _without_zeros(text: str, name: str) -> str:
     return str(_exact(int(whole[1]), text, name))
 
 
+def _without_fraction(value: Decimal, name: str) -> int | Decimal:
+    """Return a whole number as an int; any other value as it is."""
+    exponent = value.as_tuple().exponent
+    if not isinstance(exponent, int):  # infinite, or no number
+        return value
+    if exponent > 0:
+        raise _rounded(value, name)
+    if exponent == 0:
+        return int(value)
+    # Airflow's XComs keep a Decimal with decimal places as a float.
+    return _exact(int(value), value, name) if value == value.to_integral_value() else value
+
+
 def _exact(number: int, value: object, name: str) -> int:
     if abs(number) >= _FIRST_INEXACT:
         raise InvalidLeadsError(
-            f"{name} is a float of 2**53 or more, which may be rounded: {value!r:.80}; "
+            f"{name} may be a rounded float, since it is 2**53 or more: {value!r:.80}; "
             "pass it as an integer or a string of digits"
         )
     return number

@@ -31,7 +31,7 @@ SETTINGS = [ConversionRequest(BIG, 5, False), ConversionRequest(7)]
 NAME_IT = "; name the column of the lead ids lead_id, or set lead_id_column"
 RENAME = "rename it to {0}, or add {1!r} to ignore_columns"
 EXPONENT = "has an exponent, so digits may be lost: {}; write all its digits, in a spreadsheet by the number format 0"
-ROUNDED = "is a float of 2**53 or more, which may be rounded: {}; pass it as an integer or a string of digits"
+ROUNDED = "may be a rounded float, since it is 2**53 or more: {}; pass it as an integer or a string of digits"
 NARROW = ", in which neighbouring ids are the same number: use int64 or strings instead"
 CP1252 = "not UTF-8 but probably Windows-1252 (Excel's CSV)"
 

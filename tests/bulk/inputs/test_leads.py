@@ -77,7 +77,7 @@ def test_every_form_users_have_leads_in(leads):
         (-1, "lead_id must be between 1 and 2**63-1"),
         (True, "lead_id must be an integer, got True"),
         (1.5, "lead_id must be an integer, got 1.5"),
-        (float(2**60), "lead_id is a float of 2**53 or more, which may be rounded: 1.15"),
+        (float(2**60), "lead_id may be a rounded float, since it is 2**53 or more: 1.15"),
         (np.float32(16777217), "lead_id is float32, in which neighbouring ids are the same number"),
         ({"lead_id": 1, "Owner_ID": np.float16(5)}, "'Owner_ID' is float16, in which"),
         (np.array([1, 2]), "lead_id must be an integer, got array([1, 2]) (ndarray)"),

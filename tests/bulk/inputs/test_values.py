@@ -62,9 +62,11 @@ def test_an_exponent_is_refused(value):
         read_id(value, "lead_id")
 
 
-@pytest.mark.parametrize("value", [float(2**53), float(2**53 + 1), 1e300, f"{2**53 + 1}.0", np.float64(2**53)])
+@pytest.mark.parametrize(
+    "value", [float(2**53), float(2**53 + 1), 1e300, f"{2**53 + 1}.0", np.float64(2**53), Decimal(f"{2**53 + 1}.0")]
+)
 def test_a_float_that_stands_for_several_integers_is_refused(value):
-    with pytest.raises(InvalidRequestError, match=r"lead_id is a float of 2\*\*53 or more, which may be rounded"):
+    with pytest.raises(InvalidRequestError, match=r"lead_id may be a rounded float, since it is 2\*\*53 or more"):
         read_id(value, "lead_id")
 
 
