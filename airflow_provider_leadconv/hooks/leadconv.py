@@ -156,8 +156,8 @@ class LeadConversionHook(BaseHook):
         Results are yielded as they are known. Closing the iterator ends the run after the
         requests in flight.
 
-        :param leads: ids, mappings with ``lead_id`` and optionally ``owner_id`` and ``create_deal``, or requests. All
-            are read and validated before the first one is converted.
+        :param leads: ids, mappings with ``lead_id`` and optionally ``owner_id`` and ``create_deal``, or requests; or a
+            rendered template, as for the operator. All are read and validated before the first one is converted.
         :param concurrency: maximum number of requests in flight.
         :param wait_for_earlier_runs: wait ``timeout + settle_time`` before anything else, because another run over the
             same leads may have been killed a moment ago. A retry of the calling task waits by itself.
@@ -168,11 +168,11 @@ class LeadConversionHook(BaseHook):
             the run ended early, so that leads were ``not_attempted``.
         """
         from airflow_provider_leadconv.bulk.engine import BulkConversion
-        from airflow_provider_leadconv.bulk.inputs import read_leads
+        from airflow_provider_leadconv.bulk.inputs import read_leads, rows_of
         from airflow_provider_leadconv.bulk.sending_marker import AnyMarker, ConstantMarker
 
         self._collect_lineage(is_output=True)
-        batch = read_leads(leads)
+        batch = read_leads(rows_of(leads))
         marker = AnyMarker(current_task_marker(), ConstantMarker(is_set=wait_for_earlier_runs or batch.has_unknown))
         job = BulkConversion(self.get_conn(), batch, concurrency=concurrency, marker=marker)
         try:

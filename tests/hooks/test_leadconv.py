@@ -149,6 +149,18 @@ def test_convert_leads_converts_each_once(sandbox):
     assert sandbox.conversion_counts == dict.fromkeys(sandbox.conversion_counts, 1)
 
 
+@pytest.mark.parametrize("form", [str, lambda lead: f"[{lead}]", lambda lead: {"lead_id": lead}])
+def test_convert_leads_takes_one_lead(sandbox, form):
+    lead = sandbox.leads[0]
+    (result,) = LeadConversionHook().convert_leads(form(lead))
+    assert (result.lead_id, result.status) == (lead, ConversionStatus.CONVERTED)
+
+
+def test_convert_leads_does_not_take_the_digits_of_an_id_for_leads(sandbox):
+    (result,) = LeadConversionHook().convert_leads("512")
+    assert (result.lead_id, result.status) == (512, ConversionStatus.FAILED)
+
+
 # The client
 
 
