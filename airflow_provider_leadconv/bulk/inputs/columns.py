@@ -31,7 +31,7 @@ class Columns:
 
     The column of the ids is found in any case, and with spaces, hyphens or underscores. A setting must have its name,
     in any case. A column whose name resembles that of a setting is an error: to ignore it would convert with wrong
-    settings.
+    settings. In results and failures, the ids are in ``lead_id``.
 
     :param lead_id_column: name of the column that holds the ids; default: ``lead_id``.
     :param ignore_columns: names of columns that are ignored without a question.
@@ -63,11 +63,12 @@ class Columns:
 
     def _find(self, names: tuple[object, ...], of: str) -> dict[str, object]:
         found: dict[str, object] = {}
+        lead_id_column = "lead_id" if is_result(names) else self._lead_id_column
         for name in names:
             text = _trimmed(str(name))
             if text in self._ignore:
                 continue
-            field = self._field_of(text)
+            field = _field_of(text, lead_id_column)
             if field is None:
                 self._ignore_column(text, names)
             elif field in found:
@@ -79,13 +80,8 @@ class Columns:
         return found
 
     def is_lead_id(self, name: str) -> bool:
-        """Whether a column of this name holds the ids."""
-        return _trimmed(name) not in self._ignore and _squeezed(name) == _squeezed(self._lead_id_column)
-
-    def _field_of(self, name: str) -> str | None:
-        if self.is_lead_id(name):
-            return "lead_id"
-        return name.casefold() if name.casefold() in SETTINGS else None
+        """Whether a column of this name holds the ids, in a file that is not one of results."""
+        return _trimmed(name) not in self._ignore and _field_of(name, self._lead_id_column) == "lead_id"
 
     def _ignore_column(self, name: str, names: Collection[object]) -> None:
         if setting := _resembled_setting(name):
@@ -108,6 +104,12 @@ class Columns:
 def is_result(names: Collection[object]) -> bool:
     """Whether columns of these names are those of a file of results."""
     return all(name in names for name in RESULT_COLUMNS)
+
+
+def _field_of(name: str, lead_id_column: str) -> str | None:
+    if _squeezed(name) == _squeezed(lead_id_column):
+        return "lead_id"
+    return name.casefold() if name.casefold() in SETTINGS else None
 
 
 def _resembled_setting(name: str) -> str | None:

@@ -23,7 +23,6 @@ WOULD_CONVERT = "would_convert"
 _AGAIN = (ConversionStatus.FAILED, ConversionStatus.UNKNOWN, ConversionStatus.NOT_ATTEMPTED, WOULD_CONVERT)
 _DONE = (ConversionStatus.CONVERTED, ConversionStatus.EXISTING)
 _SHOWN_ERRORS = 10
-_RESULT_FIELDS = {name: name for name in ConversionRequest.__struct_fields__}
 
 
 class LeadBatch(list[ConversionRequest]):
@@ -128,12 +127,8 @@ class _LeadReader:
             lead = row
         elif not isinstance(row, Mapping):
             lead = ConversionRequest(read_id(row, "lead_id"))
-        elif _is_result(row):
-            if row["status"] in _DONE:
-                return None
-            if row["status"] not in _AGAIN:
-                raise InvalidLeadsError(f"status is none of {', '.join((*_DONE, *_AGAIN))}: {row['status']!r:.80}")
-            lead = _request({field: row.get(field) for field in _RESULT_FIELDS}, _RESULT_FIELDS)
+        elif _is_result(row) and _is_converted(row):
+            return None
         else:
             lead = _request(row, self._columns.resolve(row.keys(), "row"))
         missing = {
@@ -157,6 +152,16 @@ def _request(row: Mapping[Any, Any], fields: Mapping[str, Any]) -> ConversionReq
     if "lead_id" not in values:
         raise InvalidLeadsError(f"{fields['lead_id']} is empty")
     return ConversionRequest(**values)
+
+
+def _is_converted(row: Mapping[str, Any]) -> bool:
+    """Whether a line of a results file is one of a lead that is converted.
+
+    :raises InvalidLeadsError: if it does not say so or otherwise.
+    """
+    if row["status"] not in (*_DONE, *_AGAIN):
+        raise InvalidLeadsError(f"status is none of {', '.join((*_DONE, *_AGAIN))}: {row['status']!r:.80}")
+    return row["status"] in _DONE
 
 
 def _is_result(row: Any) -> bool:

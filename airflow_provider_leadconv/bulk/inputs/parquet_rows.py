@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from airflow_provider_leadconv.bulk.inputs.columns import REASON, RESULT_COLUMNS, SETTINGS, Columns, is_result
+from airflow_provider_leadconv.bulk.inputs.columns import REASON, RESULT_COLUMNS, Columns, is_result
 from airflow_provider_leadconv.bulk.inputs.errors import InvalidLeadsError
 from airflow_provider_leadconv.bulk.inputs.rows import InputRow
 from airflow_provider_leadconv.bulk.inputs.values import narrow
@@ -17,9 +17,7 @@ from airflow_provider_leadconv.file_formats import name_missing_extra
 
 log = logging.getLogger(__name__)
 
-ID_FIELDS = ("lead_id", "owner_id")
-RESULT_FIELDS = ("lead_id", *SETTINGS, *RESULT_COLUMNS, REASON)
-"""What is read of a file of results or failures."""
+_ID_FIELDS = ("lead_id", "owner_id")
 
 
 def parquet_rows(stream: io.BufferedReader, name: str, columns: Columns) -> Iterator[InputRow]:
@@ -33,12 +31,11 @@ def parquet_rows(stream: io.BufferedReader, name: str, columns: Columns) -> Iter
     def wanted(schema: Any) -> list[str]:
         names = schema.names
         found = columns.resolve(names, "schema")
-        for field in ID_FIELDS:
+        for field in _ID_FIELDS:
             if field in found:
                 _check_width(schema.field(found[field]))
-        if is_result(names):
-            return [column for column in RESULT_FIELDS if column in names]
-        return [str(column) for column in found.values()]
+        of_results = (*RESULT_COLUMNS, REASON) if is_result(names) else ()
+        return [*map(str, found.values()), *(column for column in of_results if column in names)]
 
     number = 0
     for number, row in enumerate(read_parquet(stream, wanted), 1):

@@ -99,6 +99,10 @@ FILES = [
     ("results", "x.jsonl", jsonl(*results("converted", "failed", "existing", "unknown")), [2, 4]),
     ("results as csv", "x.csv", b"lead_id,status,owner_id,run\n1,converted,,r\n2,failed,,r\n", [2]),
     ("results as parquet", "x.parquet", parquet(lead_id=[1, 2], status=["existing", "would_convert"], run=["r", "r"], error=["", ""]), [2]),
+    ("failures with a header that a person has changed", "x.csv", b"Lead ID,reason,status,OWNER_ID,Create_Deal,run\n7,x,failed,5,FALSE,r\n", [ConversionRequest(7, 5, False)]),
+    ("the same as jsonl", "x.jsonl", jsonl({"Lead ID": 7, "status": "failed", "OWNER_ID": 5, "run": "r"}), [ConversionRequest(7, 5)]),
+    ("the same as parquet", "x.parquet", parquet(**{"Lead ID": [7], "status": ["failed"], "OWNER_ID": [5], "run": ["r"]}), [ConversionRequest(7, 5)]),
+    ("results with a column that resembles a setting", "x.jsonl", jsonl({"lead_id": 7, "status": "failed", "owner": 5, "run": "r"}), f"x.jsonl: line 1: column 'owner' resembles owner_id: {RENAME.format('owner_id', 'owner')}"),
     ("no extension", "x", b"", "the name of a file of leads must end in .jsonl or .csv (each also with .gz or .zst) or .parquet, got 'x'"),
     ("another extension", "x.txt", TWO, "the name of a file of leads must end in .jsonl or .csv (each also with .gz or .zst) or .parquet, got 'x.txt'"),
     ("parquet in gzip", "x.parquet.gz", b"", "the name of a file of leads must end in .jsonl or .csv (each also with .gz or .zst) or .parquet, got 'x.parquet.gz'"),
@@ -247,6 +251,18 @@ def test_another_column_of_ids_than_lead_id():
     assert read_file("x.csv", content, lead_id_column="sell_lead") == [ConversionRequest(7)]
     with pytest.raises(InvalidRequestError, match=r"no column Sell in the header \['lead_id', 'Sell lead'\]"):
         read_file("x.csv", content, lead_id_column="Sell")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.csv", b"lead_id,owner_id,status,run\n7,5,failed,r\n"),
+        ("x.jsonl", jsonl({"lead_id": 7, "owner_id": 5, "status": "failed", "run": "r"})),
+        ("x.parquet", parquet(lead_id=[7], owner_id=[5], status=["failed"], run=["r"])),
+    ],
+)
+def test_results_are_read_by_a_task_whose_leads_have_another_column_of_ids(name, content):
+    assert read_file(name, content, lead_id_column="Sell lead") == [ConversionRequest(7, 5)]
 
 
 @pytest.mark.parametrize(
