@@ -68,5 +68,5 @@ def _size_and_time(location: ObjectStoragePath, path: str) -> tuple[int, int] | 
         return None
     found = Path(location.path).expanduser().stat()
     if not stat.S_ISREG(found.st_mode):  # to open a pipe could take for ever
-        raise InvalidRequestError(f"leads_path must name a file, not a folder, a pipe or a device: {path}")
+        raise InvalidRequestError(f"cannot use leads_path {path}: it is not a file, but a folder, a pipe or a device")
     return found.st_size, found.st_mtime_ns
