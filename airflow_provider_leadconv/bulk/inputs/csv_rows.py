@@ -19,7 +19,10 @@ log = logging.getLogger(__name__)
 _SEPARATORS = (",", ";", "\t", "|")
 _DECLARATION = re.compile(r"""["']?sep=([^\w\s"']|\t)["']?\s*""", re.IGNORECASE)
 """A first line that tells the separator to Excel."""
+_BLANK = "".join(_SEPARATORS) + '" \ufeff\r\n'
+"""What a row without values consists of."""
 _HEADER_LINES = 100
+_EMPTY = "the file is empty: it has not even a header"
 
 
 def csv_rows(stream: io.BufferedReader, name: str, columns: Columns) -> Iterator[InputRow]:
@@ -36,15 +39,15 @@ def csv_rows(stream: io.BufferedReader, name: str, columns: Columns) -> Iterator
     # An empty line in its place, so that the numbers of lines are still right.
     head = _first_record(chain(["\n" if declared else first], lines))
     if not head:
-        raise InvalidLeadsError("the file is empty: it has not even a header")
+        raise InvalidLeadsError(_EMPTY)
     separator = declared[1] if declared else _separator(head, columns)
     reader = csv.reader(chain(head, lines), delimiter=separator, strict=True)
     begin = 0
     count = 0
     try:
-        header = next(reader)
-        while not any(map(str.strip, header)):
-            header = next(reader)
+        header = next((row for row in reader if any(map(str.strip, row))), None)
+        if header is None:
+            raise InvalidLeadsError(_EMPTY)
         columns.resolve(header, "header")
         begin = reader.line_num
         for cells in reader:
@@ -70,9 +73,9 @@ def _first_record(lines: Iterator[str]) -> list[str]:
     for line in lines:
         head.append(line)
         text = "".join(head)
-        if len(head) == _HEADER_LINES or (text.strip() and text.count('"') % 2 == 0):
+        if len(head) == _HEADER_LINES or (text.strip(_BLANK) and text.count('"') % 2 == 0):
             break
-    return head if "".join(head).strip("\ufeff \r\n\t") else []
+    return head if "".join(head).strip(_BLANK) else []
 
 
 def _separator(head: list[str], columns: Columns) -> str:

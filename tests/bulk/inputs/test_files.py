@@ -142,6 +142,8 @@ FILES = [
     ("line ends of an old Mac", "x.csv", TWO.replace(b"\n", b"\r"), PLAIN),
     ("no end of the last line", "x.csv", TWO.rstrip(), PLAIN),
     ("empty rows", "x.csv", b"\r\nlead_id,Name\r\n\r\n7,x\r\n,\r\n \r\n", [7]),
+    ("rows without values before the header", "x.csv", b',\r\n"",\r\nlead_id,Name\r\n7,x\r\n', [7]),
+    ("rows without values before the header, with sep=", "x.csv", b"sep=;\r\n;\r\nlead_id;Name\r\n7;x\r\n", [7]),
     ("lines in a quoted name", "x.csv", b'"Notes\nof calls",lead_id\n"a\nb\n""c""",7\n', [7]),
     ("the line of a row after one of three lines", "x.csv", b'lead_id,Notes\n7,"a\nb\nc"\n\nx,d\n', "x.csv: line 6: lead_id must be an integer, got 'x' (str)"),
     ("too few fields", "x.csv", b"lead_id,Name\n7\n", "x.csv: line 2: the number of fields is 1, but 2 in the header"),
@@ -197,6 +199,8 @@ FILES = [
     # Nothing, or something else
     ("empty", "x.csv", b"", "x.csv: the file is empty: it has not even a header"),
     ("empty lines", "x.csv", b"\r\n\r\n", "x.csv: the file is empty: it has not even a header"),
+    ("empty rows alone", "x.csv", b',,\r\n"",,\r\n', "x.csv: the file is empty: it has not even a header"),
+    ("no values with another separator", "x.csv", b"sep=^\n^^\n", "x.csv: the file is empty: it has not even a header"),
     ("empty in gzip", "x.csv.gz", gzip.compress(b""), "x.csv.gz: the file is empty: it has not even a header"),
     ("empty parquet", "x.parquet", b"", "x.parquet: the file is empty"),
     ("empty jsonl, as results of no leads", "x.jsonl", b"", []),
