@@ -207,7 +207,7 @@ def test_addresses_that_do_not_answer_keep_within_the_retry_timeout(monkeypatch,
 def test_an_address_that_answers_is_reached_behind_others_that_do_not(send, before, monkeypatch, host):
     with Server(says(http_response(b"{}")), address=ANSWERING) as server, black_hole(server.port):
         monkeypatch.setattr(socket, "getaddrinfo", found(server.port, *before, ANSWERING))
-        came = send(config(f"http://{host}:{server.port}", allow_http=True, timeout=2.0))
+        came = send(config(f"http://{host}:{server.port}", allow_http=True, timeout=4.0))
         assert came.status_code == 200
         assert server.connections == 1
 
