@@ -91,12 +91,18 @@ class SqlTable(Table):
         )
         with self._connection("read") as (_, cursor):
             cursor.execute(*((sql, tuple(conditions.values())) if conditions else (sql,)))
-            return [
-                LeadConversion(
-                    id=int(row_id), lead_id=int(lead_id), created_at_raw=None if moment is None else str(moment)
-                )
-                for row_id, lead_id, moment in cursor.fetchall()
-            ]
+            return [self._conversion(*row) for row in cursor.fetchall()]
+
+    def _conversion(self, row_id: Any, lead_id: Any, moment: Any) -> LeadConversion:
+        if row_id is None or lead_id is None:
+            raise InvalidRequestError(
+                f"table {self._name} has a row with id {row_id} and lead_id {lead_id}, which no export has written: "
+                "delete it, or use another table",
+                remedy="",
+            )
+        return LeadConversion(
+            id=int(row_id), lead_id=int(lead_id), created_at_raw=None if moment is None else str(moment)
+        )
 
     @override
     def upsert(self, rows: Iterable[Row]) -> None:

@@ -52,6 +52,13 @@ def test_the_largest_ids_and_nulls_come_back(database):
     assert found == [row(2)[:-1], largest[:-1]]
 
 
+def test_a_row_without_a_lead_is_named(database):
+    create(database)
+    run_sql(database, "INSERT INTO conversions (id) VALUES (5)")
+    with pytest.raises(InvalidRequestError, match="table conversions has a row with id 5 and lead_id None, which no"):
+        table_of(database).newest(below=None, limit=5)
+
+
 def test_only_rows_that_match_the_filters_are_read(database):
     table = table_of(database, creator_id=7)
     table.prepare()
