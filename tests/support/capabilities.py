@@ -71,6 +71,9 @@ needs_running_airflow = Capability(
     since=(3, 0),
     proof="airflow.api_fastapi.app:create_app",
 )
+needs_relative_paths = Capability(
+    "Local paths that are relative, or begin with `~`", since=(3, 0), proof="airflow.sdk:ObjectStoragePath"
+)
 needs_asset_watchers = Capability(
     "New conversions start a DAG (`AssetWatcher`)", since=(3, 0), proof="airflow.sdk:AssetWatcher"
 )
@@ -92,6 +95,7 @@ needs_durable_events = Capability(
 CAPABILITIES = (
     needs_airflow_sdk,
     needs_running_airflow,
+    needs_relative_paths,
     needs_asset_watchers,
     needs_durable_events,
     needs_approval,
