@@ -11,12 +11,10 @@ import json
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -86,12 +84,6 @@ class Airflow:
             last_lines = "\n".join(self.log.read_text(errors="replace").splitlines()[-25:])
             raise DemoError(f"`airflow {' '.join(arguments[:2])}` failed; the end of {self.log}:\n{last_lines}")
 
-    def returned(self) -> dict[str, Any]:
-        """:return: task id -> what the task returned, as Airflow keeps it."""
-        with closing(sqlite3.connect(self.home / "airflow.db")) as database:
-            rows = database.execute("SELECT task_id, value FROM xcom WHERE key = 'return_value'").fetchall()
-        return {task_id: json.loads(value) for task_id, value in rows}
-
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a process and those it started: the group was made for them."""
@@ -129,38 +121,39 @@ def run(folder: Path, stopped: Event) -> None:
         leads = sandbox.leads[:BATCH]
         conf = {"leads": leads, "folder": str(folder.resolve())}
         airflow.run("dags", "test", "leadconv_quickstart", "--conf", json.dumps(conf))
-        _report(folder, leads, airflow.returned(), sandbox)
+        _report(folder, leads, sandbox)
     _say("Took", f"{time.monotonic() - started:.0f} s")
 
 
-def _report(folder: Path, leads: list[int], returned: Mapping[str, Any], sandbox: Sandbox) -> None:
-    summary, waited, exported = (returned[task] for task in ("convert", "wait", "export"))
-    results, conversions = (_read(path) for path in (summary["results_path"], exported["path"]))
+def _report(folder: Path, leads: list[int], sandbox: Sandbox) -> None:
+    (results_path,), exported_path = (folder / "results").glob("*.jsonl"), folder / "conversions.jsonl"
+    results, exported = _read(results_path), _read(exported_path)
+    converted = [row["lead_id"] for row in results if row["status"] == "converted"]
     lost = sum(request.fault is not None for request in sandbox.requests)
     times_converted = [sandbox.conversion_counts.get(lead, 0) for lead in leads]
-    contact = waited["individual_id"] or waited["organization_id"]
+    waited_for = next(row for row in sandbox.conversions if row["lead_id"] == leads[-1])
+    contact = waited_for["individual_id"] or waited_for["organization_id"]
     _say()
-    _say("Converted", f"{summary['converted']} of {summary['leads']} leads, {summary['duration_s']:.0f} s")
+    _say("Converted", f"{len(converted)} of {len(leads)} leads")
     _say("", f"{lost} answers were lost; the sandbox counts {sum(times_converted)} conversions of {len(leads)} leads")
-    _say("Waited for", f"lead {waited['lead_id']}: conversion {waited['id']} to contact {contact}")
-    _say("Exported", f"{exported['rows']:,} conversions of the {len(sandbox.conversions):,} there are")
+    _say("Waited for", f"lead {leads[-1]}: conversion {waited_for['id']} to contact {contact}")
+    _say("Exported", f"{len(exported):,} conversions of the {len(sandbox.conversions):,} there are")
     _say()
-    _say("Files", f"{os.path.relpath(exported['path'])}  (the export)")
-    _say("", f"{os.path.relpath(summary['results_path'])}  (what became of each lead)")
-    _say("", f"{folder / 'airflow.log'}  (what Airflow said)")
+    _say("Files", f"{os.path.relpath(exported_path)}  (the export)")
+    _say("", f"{os.path.relpath(results_path)}  (what became of each lead)")
+    _say("", f"{folder / LOG}  (what Airflow said)")
     right = {
         "each lead was converted once": times_converted == [1] * len(leads),
         "each lead has one result, in the order given": [row["lead_id"] for row in results] == leads,
-        "each is reported as converted": summary["converted"] == len(leads),
-        "the lead waited for is the last one": waited["lead_id"] == leads[-1],
-        "the export is complete": [row["id"] for row in conversions] == [row["id"] for row in sandbox.conversions],
+        "each is reported as converted": converted == leads,
+        "the export is complete": [row["id"] for row in exported] == [row["id"] for row in sandbox.conversions],
     }
     if wrong := [claim for claim, holds in right.items() if not holds]:
         raise DemoError(f"not true: {', '.join(wrong)}")
 
 
-def _read(path: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+def _read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def _say(label: str = "", text: str = "") -> None:
