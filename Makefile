@@ -61,11 +61,13 @@ bench: $(BENCH_STAMP) ## Measure this provider and its alternatives; SECTIONS=ex
 bench-report: $(BENCH_STAMP) ## Write the page of benchmarks again, without measuring.
 	$(BENCH)/bin/python -m benchmarks.run --report
 
+# Of actionlint there is no wheel, so it runs where it is installed.
 lint: $(STAMP) ## Check code, types and workflows.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/zizmor --offline --no-progress --quiet --pedantic .github
+	@if command -v actionlint > /dev/null; then actionlint; fi
 
 format: $(STAMP) ## Format the code, and fix what ruff can fix.
 	$(BIN)/ruff check --fix

@@ -43,6 +43,17 @@ def test_every_command_but_that_of_the_cluster_runs_in_the_environment_of_dev():
     assert included("dev") == set(groups) - {"cluster"}
 
 
+@pytest.mark.parametrize("status", [0, 3])
+def test_lint_runs_actionlint_where_it_is_installed(tmp_path: Path, status: int):
+    for tool in ("ruff", "mypy", "zizmor", "actionlint"):
+        (tmp_path / tool).write_text(f"#!/bin/sh\nexit {status if tool == 'actionlint' else 0}\n")
+        (tmp_path / tool).chmod(0o700)
+    command = ["make", "--old-file=.venv/.installed", "lint", f"BIN={tmp_path}"]
+    environment = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    linted = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, check=False)
+    assert (linted.returncode == 0) is (status == 0), linted.stderr
+
+
 def test_every_hook_runs_offline():
     assert [repo["repo"] for repo in HOOKS["repos"]] == ["local"]
     hooks = HOOKS["repos"][0]["hooks"]
