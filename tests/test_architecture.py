@@ -35,6 +35,7 @@ JOBS = {
 INTEGRATION = {
     "links": set(),
     "metrics": {"api"},
+    "xcoms": set(),
     "lineage": {"api"},
     "get_provider_info": {"__init__", "hooks.connection_form"},
     "hooks": {"hooks", "metrics", "lineage", "account_check", *JOBS},
@@ -44,8 +45,8 @@ INTEGRATION = {
     "results": {"hooks", *JOBS},
     "triggers": {"triggers", "hooks", *JOBS},
     "assets": {"triggers", "hooks"},
-    "operators": {"operators", "hooks", "links", "lineage", "metrics", *JOBS},
-    "transfers": {"transfers", "hooks", "links", "lineage", "metrics", *JOBS},
+    "operators": {"operators", "hooks", "links", "lineage", "metrics", "xcoms", *JOBS},
+    "transfers": {"transfers", "hooks", "links", "lineage", "metrics", "xcoms", *JOBS},
     "sensors": {"triggers", "hooks", "links", "metrics", *JOBS},
     "__init__": set(),
 }

@@ -22,6 +22,7 @@ from airflow_provider_leadconv.metrics import count
 from airflow_provider_leadconv.operators.bulk_outputs import BulkOutputs
 from airflow_provider_leadconv.operators.bulk_paths import check_paths
 from airflow_provider_leadconv.operators.lead_source import LeadSource
+from airflow_provider_leadconv.xcoms import as_outputs
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -238,7 +239,7 @@ class LeadConversionBulkOperator(BaseOperator):
             source.snapshot.remove()
         if dry_run:
             log.info("DRY RUN: no lead was converted; %d would be", run.summary.would_convert)
-        return summary
+        return as_outputs(summary)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:  # noqa: ARG002
         """Return the lineage: the file of leads, the conversions, results and failures. Empty if the task failed early.

@@ -19,6 +19,7 @@ from airflow_provider_leadconv.hooks.task_progress import reporting_progress
 from airflow_provider_leadconv.links import FileLink, file_url, set_links
 from airflow_provider_leadconv.metrics import count
 from airflow_provider_leadconv.progress import Progress
+from airflow_provider_leadconv.xcoms import as_outputs
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -151,7 +152,7 @@ class LeadConversionExportOperator(BaseOperator):
             self.log.info("Exported %d conversions to %s (%d bytes)", summary.rows, self.path, summary.bytes)
         count(exported_rows=summary.rows)
         set_links(self, context, file=file_url(self.path))
-        return {"path": self.path, **msgspec.structs.asdict(summary)}
+        return as_outputs({"path": self.path, **msgspec.structs.asdict(summary)})
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:  # noqa: ARG002
         """Return the lineage: the account's conversions, and the file or folder. It is empty if the task failed.

@@ -16,6 +16,7 @@ from airflow_provider_leadconv.hooks.sql import sql_hook
 from airflow_provider_leadconv.hooks.task_progress import reporting_progress
 from airflow_provider_leadconv.metrics import count
 from airflow_provider_leadconv.progress import Progress
+from airflow_provider_leadconv.xcoms import as_outputs
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -125,7 +126,7 @@ class LeadConversionToSqlOperator(BaseOperator):
         self._rows = summary.rows
         count(exported_rows=summary.rows)
         self.log.info("Wrote %d conversions to %s", summary.rows, self.table)
-        return {"table": self.table, **msgspec.structs.asdict(summary)}
+        return as_outputs({"table": self.table, **msgspec.structs.asdict(summary)})
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:  # noqa: ARG002
         """Return the lineage: the account's conversions, and the table. It is empty if the task failed.

@@ -17,6 +17,7 @@ from uuid import uuid4
 import structlog
 from airflow.sdk import DAG
 from airflow.sdk.api.datamodels._generated import DagRun, DagRunState, DagRunType, TaskInstanceState, TIRunContext
+from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.sdk.execution_time import comms, task_runner
 from airflow.serialization.serialized_objects import BaseSerialization
 
@@ -48,8 +49,10 @@ class Ledger:
             case "GetXComSequenceSlice":
                 found = self.xcom(msg.task_id, msg.key)
                 return comms.XComSequenceSliceResult(root=[] if found is None else [found])
+            case "GetConnection":
+                return comms.ErrorResponse(error=comms.ErrorType.CONNECTION_NOT_FOUND)
             case "SetXCom":
-                self.xcoms[msg.task_id, msg.key] = msg.value
+                self._set_xcom(msg)
             case "GetTaskStateStore":
                 if msg.key in self.store:
                     return comms.TaskStateStoreResult(value=self.store[msg.key])
@@ -59,6 +62,11 @@ class Ledger:
             case "GetTaskRescheduleStartDate":
                 return comms.TaskRescheduleStartDate(start_date=self.rescheduled_since)
         return comms.OKResponse(ok=True)
+
+    def _set_xcom(self, msg: Any) -> None:
+        if msg.value is None and AIRFLOW == (3, 0):
+            raise AirflowRuntimeError(comms.ErrorResponse(error=comms.ErrorType.API_SERVER_ERROR))
+        self.xcoms[msg.task_id, msg.key] = msg.value
 
     async def asend(self, msg: Any) -> Any:
         return self.send(msg)
