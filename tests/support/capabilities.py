@@ -72,7 +72,7 @@ needs_running_airflow = Capability(
     proof="airflow.api_fastapi.app:create_app",
 )
 needs_relative_paths = Capability(
-    "Local paths that are relative, or begin with `~`", since=(3, 0), proof="airflow.sdk:ObjectStoragePath"
+    "Local paths that are relative, or begin with `~`", since=(3, 2), proof="upath.types:JoinablePathLike"
 )
 needs_asset_watchers = Capability(
     "New conversions start a DAG (`AssetWatcher`)", since=(3, 0), proof="airflow.sdk:AssetWatcher"
