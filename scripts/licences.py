@@ -38,6 +38,7 @@ NAMES = {
     r"apache.*": "Apache-2.0",
     r"artistic license": "Artistic-1.0-Perl",
     r"(the )?mit( license)?( \(mit\))?": "MIT",
+    r"mit no attribution( license)?( \(mit-0\))?": "MIT-0",
     r"(3-clause bsd|bsd[- ]3-clause|new bsd|modified bsd|bsd|3-clause)( license)?": "BSD-3-Clause",
     r"(2-clause bsd|bsd[- ]2-clause)( license)?": "BSD-2-Clause",
     r"isc( license)?( \(iscl\))?": "ISC",
