@@ -95,8 +95,10 @@ class BulkConversion:
         :raises LeadConversionError: if the API cannot be read.
         """
         self._begin()
-        while (self._precheck.is_running or self._check.is_in_flight) and not self.killed:
+        while (self._check.is_active or self._check.is_in_flight) and not self.killed:
             yield from self._advance()
+            if self.stopped_by:  # the changefeed's head could not be read after a suspension
+                raise self.stopped_by
 
     def convert(self) -> Iterator[ConversionResult]:
         """Convert each lead that is not converted, give every lead its result, and audit.

@@ -8,15 +8,15 @@ import re
 
 import pytest
 
-from airflow_provider_leadconv.api.exceptions import LeadConversionError
+from airflow_provider_leadconv.api.exceptions import InvalidResponseError, LeadConversionError
 from airflow_provider_leadconv.bulk.inputs import read_leads
 from airflow_provider_leadconv.bulk.run import BulkRun
 from airflow_provider_leadconv.bulk.sending import sender
 from airflow_provider_leadconv.bulk.sending_marker import ConstantMarker
 from airflow_provider_leadconv.sandbox import Fault
 from airflow_provider_leadconv.sandbox.settings import FixedWindow, TokenBucket
-from tests.support.bulk_simulation import Disk, Server, SimulatedWorkers, World, convert, job_of, methods
-from tests.support.responses import envelope, response
+from tests.support.bulk_simulation import Disk, Server, SimulatedWorkers, World, convert, job_of, methods, words
+from tests.support.responses import HTML, envelope, response
 
 
 @pytest.fixture
@@ -81,6 +81,30 @@ def test_nothing_is_sent_before_all_leads_are_checked_if_that_decides(world, opt
     sent = [moment for moment, method, _ in server.log if method == "POST"]
     assert bool(sent) == (option == "precondition")
     assert all(moment > result.run.summary.precheck_duration_s for moment in sent)
+
+
+def test_a_precheck_that_is_stopped_ends(world):
+    server = Server(world, leads=40, conversions=40_000)
+    job = job_of(server, concurrency=4)
+    world.at(2.0, job.stop)
+    list(job.precheck())
+    assert 2.0 <= world.now < 5.0
+    assert set(words(job.convert()).values()) == {"not_attempted"}
+
+
+@pytest.mark.parametrize("option", ["dry_run", "precondition"])
+def test_a_precheck_ends_if_the_head_cannot_be_read_after_a_suspension(world, option):
+    # Late enough for the walk to have ended: only look-ups go on, and they succeed.
+    server = Server(world, leads=300, conversions=40_000)
+
+    def suspend():
+        world.now += 60.0
+        server.on_request = lambda request: None if "lead_id" in request.query else response(200, HTML)
+
+    world.at(28.0, suspend)
+    with pytest.raises(InvalidResponseError):
+        convert(server, server.store.leads, **{option: True})
+    assert "POST" not in methods(server)
 
 
 def test_a_retry_whose_precheck_fails_leaves_the_journal_to_the_next(world):
