@@ -24,6 +24,7 @@ RETRY_AFTER: Final = 10.0
 """Seconds until a file that could not be had is tried again."""
 
 _MAX_RESERVED: Final = 1024  # permits that processes have reserved; more are not to be believed
+_MAX_DELAY: Final = 60.0  # seconds from reading the clock to having the file, while others have written it
 _HEAD: Final = struct.Struct("<4sI")  # version, checksum
 _BODY: Final = struct.Struct(f"<3d{2 * MAX_BOUNDS}d")  # rate, next permit, last cut; maximum rates and their permits
 _VERSION: Final = b"LCR1"
@@ -129,6 +130,6 @@ def _is_plausible(rate: AdaptiveRate, now: float) -> bool:
     return (
         all(math.isfinite(each) and each > 0 for each in rates)
         and (latest - now) * min(rates) <= _MAX_RESERVED
-        and rate.cut_at <= max(now, latest)
+        and rate.cut_at <= max(now + _MAX_DELAY, latest)
         and not any(math.isnan(at) for at in (rate.next_permit, rate.cut_at, *rate.bounds.values()))
     )

@@ -66,6 +66,16 @@ def test_what_was_learned_outlives_the_file(folder: Path):
     assert rate_of(state, 1.0) == 8.0
 
 
+def test_a_process_that_has_read_the_clock_earlier_believes_a_cut(folder: Path, caplog: pytest.LogCaptureFixture):
+    # It was interrupted before it had the lock, and another one was faster.
+    late, other = (HostState(folder, "state", 10.0) for _ in range(2))
+    learn(late, 8.0)
+    other.update(100.0, lambda rate: rate.cut(100.0, 10.0, 99.0))
+    cut = rate_of(other, 100.0)
+    assert rate_of(late, 99.99) == cut < 8.0
+    assert not caplog.records
+
+
 def damaged(content: bytes) -> list[bytes]:
     flipped = bytes([*content[:20], content[20] ^ 1, *content[21:]])
     return [b"x", content[:-1], content + b"x", flipped, b"\0" * len(content), b"LCR2" + content[4:]]
@@ -85,7 +95,7 @@ def test_a_damaged_state_begins_anew(folder: Path, caplog: pytest.LogCaptureFixt
 IMPLAUSIBLE = {
     "next permit far in the future": AdaptiveRate(10.0, 1000.0 + 103.0),
     "bound far in the future": AdaptiveRate(10.0, bounds={10.0: 1000.0 + 103.0}),
-    "cut in the future": AdaptiveRate(10.0, 1000.0, 1001.0),
+    "cut in the future": AdaptiveRate(10.0, 1000.0, 1061.0),
     "rate of zero": AdaptiveRate(0.0),
     "negative rate": AdaptiveRate(-1.0),
     "no number": AdaptiveRate(math.nan),
