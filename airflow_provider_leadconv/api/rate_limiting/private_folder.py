@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -13,6 +14,7 @@ FOLDER_VARIABLE = "LEADCONV_STATE_DIR"
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # local, never on a disk, and the same whatever TMPDIR says
 _MOUNTS = Path("/proc/self/mountinfo")
 _NETWORK_TYPES = ("9p", "afs", "ceph", "cifs", "fuse.", "gluster", "lustre", "ncp", "nfs", "smb")
+_ESCAPED = re.compile(rb"\\([0-3][0-7]{2})")  # a space is \040
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -55,14 +57,17 @@ def check_owner(status: os.stat_result, path: Path | str) -> None:
 def check_is_local(path: Path) -> None:
     """Check that a folder is not on a network file system, where locks are slow, and shared by hosts with other clocks.
 
-    :raises OSError: if it is.
+    :raises OSError: if it is, or if its path is relative, and so another one in each process.
     """
-    found, kind = "", ""
-    real = os.path.realpath(path)
-    for line in _MOUNTS.read_text().splitlines():
-        before, _, after = line.partition(" - ")
-        mount = before.split()[4].encode().decode("unicode_escape")  # a space is \040
-        if len(mount) >= len(found) and (real == mount or real.startswith(f"{mount.rstrip('/')}/")):
-            found, kind = mount, after.split()[0]
+    if not path.is_absolute():
+        raise OSError(errno.EINVAL, f"{FOLDER_VARIABLE} is not an absolute path", str(path))
+    found, kind = b"", ""
+    real = os.path.realpath(os.fsencode(path))
+    mounts = _MOUNTS.read_bytes().rstrip(b"\n")  # not text, as names of mounts may be in any encoding
+    for line in mounts.split(b"\n"):
+        before, _, after = line.partition(b" - ")
+        mount = _ESCAPED.sub(lambda escaped: bytes([int(escaped[1], 8)]), before.split(b" ")[4])
+        if len(mount) >= len(found) and (real == mount or real.startswith(mount.rstrip(b"/") + b"/")):
+            found, kind = mount, os.fsdecode(after.split(b" ")[0])
     if kind.startswith(_NETWORK_TYPES):
         raise OSError(errno.ENOTSUP, f"it is on a network file system ({kind})", str(path))

@@ -70,17 +70,22 @@ MOUNTS = """\
 23 21 0:22 / /home rw shared:3 - nfs4 server:/home rw
 24 23 0:23 / /home/with\\040space rw - ext4 /dev/vdb rw
 25 21 0:24 / /mnt rw - fuse.sshfs host:/ rw
+26 21 0:25 / /srv/Köln rw - nfs4 server:/srv rw
 """
+NOT_UTF8 = b"27 21 0:26 / /media/caf\xe9 rw - vfat /dev/sdb1 rw\n"
 
 
 @pytest.fixture
 def _mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "mountinfo").write_text(MOUNTS)
+    (tmp_path / "mountinfo").write_bytes(MOUNTS.encode() + NOT_UTF8)
     monkeypatch.setattr(private_folder, "_MOUNTS", tmp_path / "mountinfo")
 
 
 @pytest.mark.usefixtures("_mounts")
-@pytest.mark.parametrize(("path", "kind"), [("/home/me/states", "nfs4"), ("/home", "nfs4"), ("/mnt/a", "fuse.sshfs")])
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/home/me/states", "nfs4"), ("/home", "nfs4"), ("/mnt/a", "fuse.sshfs"), ("/srv/Köln/states", "nfs4")],
+)
 def test_a_network_file_system_is_refused(path: str, kind: str):
     with pytest.raises(OSError, match=f"it is on a network file system \\({kind}\\): '{path}'"):
         check_is_local(Path(path))
@@ -90,6 +95,12 @@ def test_a_network_file_system_is_refused(path: str, kind: str):
 @pytest.mark.parametrize("path", ["/dev/shm/states", "/homes/me", "/home/with space/states", "/states"])
 def test_a_local_file_system_is_taken(path: str):
     check_is_local(Path(path))
+
+
+@pytest.mark.parametrize("path", ["states", "./states", "~/states"])
+def test_a_relative_path_is_refused(path: str):
+    with pytest.raises(OSError, match="LEADCONV_STATE_DIR is not an absolute path"):
+        check_is_local(Path(path))
 
 
 def test_the_folder_of_this_test_is_local():
