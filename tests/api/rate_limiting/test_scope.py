@@ -10,9 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from uuid import uuid4
+from weakref import ref
 
 import pytest
 
@@ -21,6 +24,7 @@ from airflow_provider_leadconv.api.client import LeadConversionsClient
 from airflow_provider_leadconv.api.config import ClientConfig, Secret
 from airflow_provider_leadconv.api.queries import ListQuery
 from airflow_provider_leadconv.api.rate_limiting import scope
+from airflow_provider_leadconv.api.rate_limiting.limiter import AdaptiveRateLimiter
 from airflow_provider_leadconv.api.rate_limiting.locked_file import LockedFile
 from airflow_provider_leadconv.api.rate_limiting.private_folder import state_folder
 from airflow_provider_leadconv.api.rate_limiting.scope import limiter_of, state_name
@@ -40,7 +44,15 @@ def files() -> list[Path]:
 
 
 @pytest.mark.parametrize(
-    "same", ["https://API.example", "https://api.example:443", "https://api.example/sell", "https://api.example/"]
+    "same",
+    [
+        "https://API.example",
+        "https://api.example:443",
+        "https://api.example/sell",
+        "https://api.example/",
+        "https://api.example.",
+        "HTTPS://api.example.:443/",
+    ],
 )
 def test_the_same_host_and_token_have_the_same_name(same: str):
     assert state_name(same, TOKEN) == state_name(URL, TOKEN)
@@ -80,11 +92,41 @@ def test_the_state_is_in_one_private_file_for_each_token():
     assert state_folder().stat().st_mode & 0o777 == 0o700
 
 
-def test_the_scope_process_shares_nothing():
-    alone = [limiter(rate_limit_scope="process") for _ in range(2)]
-    assert alone[0] is not alone[1]
-    assert [each.acquire() for each in alone] == [0.0, 0.0]
+def test_threads_that_make_clients_at_once_share_a_limiter(monkeypatch: pytest.MonkeyPatch):
+    class SlowLimiter(AdaptiveRateLimiter):
+        def __init__(self, *args, **options):
+            time.sleep(0.1)
+            super().__init__(*args, **options)
+
+    monkeypatch.setattr(scope, "AdaptiveRateLimiter", SlowLimiter)
+    with ThreadPoolExecutor(4) as pool:
+        limiters = list(pool.map(lambda _: limiter(), range(4)))
+    assert len(set(map(id, limiters))) == 1
+
+
+def test_the_scope_process_shares_with_this_process_only():
+    token = Secret(uuid4().hex)
+    one = limiter(token, rate_limit_scope="process")
+    assert limiter(token, rate_limit_scope="process") is one
+    assert limiter(token) is not one
+    assert limiter(Secret(uuid4().hex), rate_limit_scope="process") is not one
+    assert limiter(token, rate_limit_scope="process", base_url="https://other.example") is not one
+    assert one.acquire() == 0.0
     assert files() == []
+
+
+@pytest.mark.parametrize("reason", ["scope", "folder"])
+def test_a_process_that_makes_a_client_for_each_request_does_not_begin_anew(
+    reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("LEADCONV_STATE_DIR", str(tmp_path / "no" / "folder"))
+    token, settings = Secret(uuid4().hex), {"rate_limit_scope": "process"} if reason == "scope" else {}
+    assert [limiter(token, **settings).acquire() > 0.0 for _ in range(3)] == [False, True, True]
+
+
+def test_limiters_of_many_tokens_are_not_kept_for_ever():
+    kept = [ref(limiter(Secret(f"{uuid4().hex}"))) for _ in range(100)]
+    assert 0 < sum(each() is not None for each in kept) < 100
 
 
 def test_a_simulated_clock_shares_nothing():
@@ -100,7 +142,8 @@ def test_where_nothing_can_be_shared_there_is_one_warning(
         monkeypatch.setenv("LEADCONV_STATE_DIR", str(tmp_path / "no" / "folder"))
     else:
         monkeypatch.setattr(scope, missing, tmp_path / "missing")
-    assert [limiter().acquire(), limiter().acquire() > 0.0] == [0.0, missing == "folder"]
+    token = Secret(uuid4().hex)
+    assert [limiter(token).acquire() > 0.0 for _ in range(2)] == [False, True]
     (record,) = caplog.records
     assert str(tmp_path) in record.getMessage()
 
