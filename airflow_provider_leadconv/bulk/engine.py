@@ -15,7 +15,7 @@ from airflow_provider_leadconv.api.client import LeadConversionsClient
 from airflow_provider_leadconv.api.exceptions import DuplicateConversionError, LeadConversionError
 from airflow_provider_leadconv.api.models import ConversionRequest, ConversionResult
 from airflow_provider_leadconv.bulk.checking.check_requests import CheckRequests
-from airflow_provider_leadconv.bulk.checking.cleared_leads import ClearedLeads
+from airflow_provider_leadconv.bulk.checking.cleared_leads import ClearedLeads, check_rate
 from airflow_provider_leadconv.bulk.checking.precheck import Precheck
 from airflow_provider_leadconv.bulk.ledger import Ledger, ResumeState
 from airflow_provider_leadconv.bulk.milestones import Milestones, RunObserver
@@ -106,8 +106,10 @@ class BulkConversion:
         A lead is sent as soon as :meth:`precheck` has cleared it, which goes on meanwhile if it was not called before.
         An error that does not concern one lead alone (token, scope, host gone) ends the run: see :attr:`stopped_by`.
 
+        :raises ConnectionConfigError: if the connection's rate is too low.
         :raises LeadConversionError: if the API cannot be read, before the first conversion was sent.
         """
+        check_rate(self._client.config)
         self._begin()
         self._sender.start()
         self._progress.start()

@@ -26,6 +26,7 @@ class RequestPlanner:
         self._head = head
         self._sender = sender
         self._concurrency = concurrency
+        self._sent_before_head = 0
 
     @property
     def is_sending(self) -> bool:
@@ -54,8 +55,8 @@ class RequestPlanner:
     def _next_of_changefeed(self) -> Callable[[], None] | None:
         if self._check.page_in_flight or self._head.is_in_flight:
             return None
-        if self.head_due_in <= 0:
-            return self._head.submit
+        if self.head_due_in <= 0 and not self._is_send_first:
+            return self._submit_head
         if (query := self._check.next_probe) and self._in_flight < self._concurrency:
             return partial(self._check.submit_probe, query)
         if query := self._check.next_page(take_turns=self._sender.is_before_first):
@@ -70,6 +71,20 @@ class RequestPlanner:
             return self._sender.submit
         return self._check.submit_look_up if self._check.can_look_up else None
 
+    def _submit_head(self) -> None:
+        self._sent_before_head = self._sender.sent
+        self._head.submit()
+
+    @property
+    def _is_send_first(self) -> bool:
+        """Whether a lead comes before the head, since none was sent after the last reading.
+
+        Otherwise, if permits were further apart than readings, each would go to a reading and none to a lead.
+        """
+        self._sender.drop_resolved()
+        is_free = self._in_flight < self._concurrency
+        return is_free and self._sender.sent == self._sent_before_head and self._sender.can_send
+
     @property
     def _is_look_up_first(self) -> bool:
         """Whether a look-up comes before the first cleared lead.
@@ -77,4 +92,4 @@ class RequestPlanner:
         A look-up may prove superfluous, a conversion does not. Some cleared leads are kept in reserve, so that there is
         something to send while the last look-ups are in flight.
         """
-        return self._check.can_look_up and self._sender.has_sent and self._sender.queued <= self._in_flight
+        return self._check.can_look_up and self._sender.sent > 0 and self._sender.queued <= self._in_flight

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from airflow_provider_leadconv.api.exceptions import InvalidResponseError, LeadConversionError
+from airflow_provider_leadconv.api.exceptions import ConnectionConfigError, InvalidResponseError, LeadConversionError
 from airflow_provider_leadconv.bulk.inputs import read_leads
 from airflow_provider_leadconv.bulk.run import BulkRun
 from airflow_provider_leadconv.bulk.sending import sender
@@ -69,6 +69,13 @@ def test_pace_of_a_long_run(world):
     result = convert(server, server.store.leads, concurrency=8, requests_per_second=10.0)
     summary = result.run.summary
     assert summary.converted / (summary.duration_s - summary.precheck_duration_s) >= 9.0
+
+
+def test_a_rate_at_which_no_lead_could_be_sent_is_an_error_before_the_first_request(world):
+    server = Server(world, leads=2)
+    with pytest.raises(ConnectionConfigError, match=r"requests_per_second is 0.019, which is too low for a bulk"):
+        convert(server, server.store.leads, requests_per_second=0.019)
+    assert methods(server) == []
 
 
 # While leads are still being checked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.bulk_simulation import Disk, Server, World, convert
+from tests.support.bulk_simulation import Disk, Server, World, convert, methods
 
 
 @pytest.fixture
@@ -36,3 +36,11 @@ def test_a_cleared_lead_is_sent_while_others_are_checked(world):
     summary = result.run.summary
     assert first < summary.precheck_duration_s < summary.duration_s
     assert summary.precheck_api_calls <= 100 + 10
+
+
+@pytest.mark.parametrize("requests_per_second", [0.03, 0.02])
+def test_leads_are_sent_even_if_permits_are_further_apart_than_readings_of_the_head(world, requests_per_second):
+    server = Server(world, leads=10)
+    result = convert(server, server.store.leads, requests_per_second=requests_per_second)
+    assert set(result.statuses.values()) == {"converted"}
+    assert len(methods(server)) <= 10 + 12

@@ -7,8 +7,27 @@ from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from math import inf
 
+from airflow_provider_leadconv.api.config import ClientConfig
+from airflow_provider_leadconv.api.exceptions import ConnectionConfigError
+
 MAX_CLEARANCE_AGE = 60.0
 """Seconds. Nothing is sent for a lead whose last check began earlier: others may have converted it meanwhile."""
+
+MIN_REQUESTS_PER_SECOND = 0.02
+"""With fewer, the permit for a lead would come when its check is too old."""
+
+
+def check_rate(config: ClientConfig) -> None:
+    """Check that a lead can be sent soon enough after its check.
+
+    :raises ConnectionConfigError: if the rate is too low.
+    """
+    if config.requests_per_second < MIN_REQUESTS_PER_SECOND:
+        raise ConnectionConfigError(
+            f"requests_per_second is {config.requests_per_second:g}, which is too low for a bulk conversion: "
+            f"each lead is sent at most {MAX_CLEARANCE_AGE:.0f} s after its check",
+            remedy=f'Set "requests_per_second" in the extra of the connection to {MIN_REQUESTS_PER_SECOND:g} or more.',
+        )
 
 
 class ClearedLeads:

@@ -56,8 +56,8 @@ class Sender:
         audit: Audit,
         stop: StopState,
     ) -> None:
-        self.has_sent = False
-        """Whether a conversion was submitted."""
+        self.sent = 0
+        """How many conversions were submitted."""
         self._client = client
         self._dispatcher = dispatcher
         self._ledger = ledger
@@ -81,7 +81,7 @@ class Sender:
     @property
     def is_before_first(self) -> bool:
         """Whether leads are to be sent, and none was."""
-        return self._is_started and not self.has_sent
+        return self._is_started and self.sent == 0
 
     @property
     def is_in_flight(self) -> bool:
@@ -110,7 +110,7 @@ class Sender:
 
     def submit(self) -> None:
         """Send the first cleared lead."""
-        self.has_sent = True
+        self.sent += 1
         lead_id, checked_at = self._cleared.pop()
         lead, again = self._ledger.send(lead_id)
         if again:  # late enough to see if an earlier request converted it after all
