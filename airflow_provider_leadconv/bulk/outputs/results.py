@@ -145,8 +145,10 @@ class Results(TransientResults):
         if self.lease.is_lost:
             self._journal.abandon()
             return
-        self._journal.close()
-        self.lease.release()
+        try:
+            self._journal.close()
+        finally:  # also if the disk is full
+            self.lease.release()
 
     def _append(self, record: Record) -> None:
         self.lease.confirm()

@@ -12,6 +12,7 @@ from airflow_provider_leadconv.bulk.outputs.journal import LocalJournal
 from airflow_provider_leadconv.bulk.outputs.results import Results
 from airflow_provider_leadconv.storage.base import ConcurrentRunError
 from airflow_provider_leadconv.storage.local import LocalFolder
+from tests.support.storage import full_disk
 
 LEADS = [ConversionRequest(3, 5, False), ConversionRequest(1), ConversionRequest(2)]
 REFUSED = InvalidRequestError(
@@ -226,6 +227,16 @@ def test_another_run_takes_no_claim_away(open_results, open_on_another_host):
     with pytest.raises(InvalidRequestError, match=r"holds results of another run \(run\)"):
         open_on_another_host(run="another")
     results.note_sending()
+
+
+def test_a_process_whose_disk_was_full_leaves_no_claim(open_results, tmp_path):
+    results = open_results()
+    with full_disk():
+        with pytest.raises(OSError, match="File too large"):
+            results.note_sending()
+        with pytest.raises(OSError, match="File too large"):
+            results.close()
+    assert list(tmp_path.glob("*.claim")) == []
 
 
 def test_a_process_that_ended_in_order_leaves_no_claim(open_results):
