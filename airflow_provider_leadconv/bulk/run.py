@@ -36,7 +36,9 @@ class BulkRun(RunObserver):
     :param leads: each lead once.
     :param results: where the results are kept; ``None`` to keep none.
     :param concurrency: requests in flight.
-    :param marker: whether an earlier process may have left requests behind, in addition to the journal of the results.
+    :param marker: whether an earlier process of this run may have left requests behind, in addition to the journal of
+        the results.
+    :param wait_first: wait for requests that another run may have left behind.
     :param workers: make the requests; default: threads.
     :param suspension: notices when the process was suspended.
     """
@@ -49,6 +51,7 @@ class BulkRun(RunObserver):
         *,
         concurrency: int = 16,
         marker: SendingMarker | None = None,
+        wait_first: bool = False,
         workers: Workers | None = None,
         suspension: SuspensionDetector | None = None,
     ) -> None:
@@ -66,7 +69,7 @@ class BulkRun(RunObserver):
             leads,
             concurrency=concurrency,
             resume_state=results.resume_state if results else None,
-            marker=marker,
+            marker=AnyMarker(marker, ConstantMarker(is_set=wait_first)),
             observer=self,
             workers=workers,
             suspension=suspension,

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_leadconv.bulk.inputs import LeadBatch
     from airflow_provider_leadconv.bulk.run import BulkRun
     from airflow_provider_leadconv.bulk.sending_marker import SendingMarker
 
@@ -218,7 +217,8 @@ class LeadConversionBulkOperator(BaseOperator):
                     batch,
                     outputs.results,
                     concurrency=self.concurrency,
-                    marker=self._marker(context, batch),
+                    marker=self._marker(context),
+                    wait_first=batch.has_unknown or as_bool(self.wait_for_earlier_runs, "wait_for_earlier_runs"),
                 )
                 if self._killed:
                     run.kill()
@@ -263,14 +263,11 @@ class LeadConversionBulkOperator(BaseOperator):
         if self._run:
             self._run.kill()
 
-    def _marker(self, context: Context, batch: LeadBatch) -> SendingMarker:
-        """Return the marker that records, in addition to the journal, whether requests may still be on their way."""
-        from airflow_provider_leadconv.bulk.sending_marker import AnyMarker, ConstantMarker
+    def _marker(self, context: Context) -> SendingMarker | None:
+        """Return the marker that records whether requests may still be on their way; ``None`` if the journal does."""
         from airflow_provider_leadconv.hooks.task_marker import task_marker
 
-        wait = batch.has_unknown or as_bool(self.wait_for_earlier_runs, "wait_for_earlier_runs")
-        remembered = ConstantMarker(is_set=False) if self.results_path else task_marker(context)
-        return AnyMarker(remembered, ConstantMarker(is_set=wait))
+        return task_marker(context) if self.results_path is None else None
 
     def _allowed_failures(self, run: BulkRun) -> int:
         from airflow_provider_leadconv.bulk.run import allowed_failures

@@ -315,6 +315,21 @@ def test_a_precondition_is_one_of_the_first_try(sandbox, path):
     assert (run.state, counts(run.value)) == ("success", {"converted": 3, "existing": 1})
 
 
+@pytest.mark.parametrize("reason", ["wait_for_earlier_runs", "unknown leads"])
+def test_a_precondition_also_holds_for_a_first_try_that_waits(sandbox, tmp_path, reason):
+    leads = sandbox.leads[:4]
+    sandbox.add_conversion(leads[0])
+    earlier = tmp_path / "earlier.jsonl"
+    status = "unknown" if reason == "unknown leads" else "failed"
+    earlier.write_text("".join(json.dumps({"lead_id": lead, "status": status, "run": "x"}) + "\n" for lead in leads))
+    options = {"leads_path": str(earlier), "wait_for_earlier_runs": reason == "wait_for_earlier_runs"}
+    started = time.monotonic()
+    run = run_task(bulk(on_existing="fail", **options))
+    assert time.monotonic() - started >= 1.2
+    assert "1 of 4 leads are already converted" in str(run.error)
+    assert posts(sandbox) == []
+
+
 def test_only_refused_leads_are_not_worth_a_retry(sandbox):
     run = run_task(bulk(leads=sandbox.add_leads(1, convertible=False), retries=3))
     assert (run.state, type(run.error)) == ("failed", AirflowFailException)
