@@ -1,11 +1,12 @@
 """The marker of a task instance: were conversions sent by an earlier process of it?
 
-From Airflow 3.3 on it is kept in the task state store, which outlives retries and reschedules. Before, or if the store
-has nothing, a retry or a reschedule counts as one that may follow a killed process.
+From Airflow 3.3 on it is kept in the task state store, which outlives retries and reschedules. Before, it lasts as long
+as the process. If nothing is kept, a retry or a reschedule counts as one that may follow a killed process.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,16 @@ from airflow_provider_leadconv.bulk.sending_marker import ConstantMarker, Sendin
 KEY = "leadconv_conversions"
 _SENDING = "sending"
 _RESOLVED = "resolved"
+_IDENTITY = ("dag_id", "run_id", "task_id", "map_index", "try_number")
+
+
+class _ProcessStore(dict[str, str]):
+    """A state store that a process has for a task instance: a retry waits once, and not at each call of the hook."""
+
+    set = dict.__setitem__
+
+
+_stores: dict[tuple[Any, ...], _ProcessStore] = {}
 
 
 def is_rerun(context: Mapping[str, Any]) -> bool:
@@ -36,9 +47,14 @@ def task_marker(context: Mapping[str, Any]) -> SendingMarker:
 
     :param context: of the task; empty outside of a task, where nothing is remembered.
     """
-    if context.get("ti") is None:
+    task_instance = context.get("ti")
+    if task_instance is None:
         return ConstantMarker(is_set=False)
-    return TaskMarker(context.get("task_state_store"), is_rerun=is_rerun(context))
+    store = context.get("task_state_store")
+    if store is None:
+        identity = tuple(getattr(task_instance, name, None) for name in _IDENTITY)
+        store = _stores.setdefault((os.getpid(), *identity), _ProcessStore())
+    return TaskMarker(store, is_rerun=is_rerun(context))
 
 
 def current_task_marker() -> SendingMarker:
@@ -54,7 +70,7 @@ def current_task_marker() -> SendingMarker:
 class TaskMarker(SendingMarker):
     """A marker in the state store of a task instance.
 
-    :param store: the state store; ``None`` below Airflow 3.3.
+    :param store: the state store.
     :param is_rerun: whether an earlier process of the task instance may have run.
     """
 
@@ -64,15 +80,13 @@ class TaskMarker(SendingMarker):
 
     @override
     def is_set(self) -> bool:
-        stored = self._store.get(KEY) if self._store is not None else None
+        stored = self._store.get(KEY)
         return self._is_rerun if stored is None else stored == _SENDING
 
     @override
     def set(self) -> None:
-        if self._store is not None:
-            self._store.set(KEY, _SENDING)
+        self._store.set(KEY, _SENDING)
 
     @override
     def clear(self) -> None:
-        if self._store is not None:
-            self._store.set(KEY, _RESOLVED)
+        self._store.set(KEY, _RESOLVED)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
 
@@ -28,12 +30,22 @@ class Store(dict):
     [(1, {}, False), (1, {"task_reschedule_count": 0}, False), (1, {"task_reschedule_count": 1}, True), (2, {}, True)],
 )
 def test_without_a_store_a_retry_or_a_reschedule_may_follow_a_killed_process(try_number, reschedules, may_follow):
-    context = {"ti": SimpleNamespace(try_number=try_number), **reschedules}
-    marker = task_marker(context)
-    marker.set()
-    marker.clear()
-    assert marker.is_set() is may_follow
+    context = {"ti": SimpleNamespace(run_id=uuid4().hex, try_number=try_number), **reschedules}
+    assert task_marker(context).is_set() is may_follow
     assert is_rerun(context) is may_follow
+
+
+@pytest.mark.parametrize("try_number", [1, 2])
+def test_without_a_store_a_process_waits_once_and_after_what_it_left_unresolved(try_number, monkeypatch):
+    context = {"ti": SimpleNamespace(run_id=uuid4().hex, try_number=try_number)}
+    first, second = task_marker(context), task_marker(context)
+    assert first.is_set() is second.is_set() is (try_number == 2)
+    first.set()
+    assert second.is_set()
+    first.clear()
+    assert not second.is_set()
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    assert task_marker(context).is_set() is (try_number == 2)
 
 
 @pytest.mark.parametrize("is_rerun", [True, False])
