@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from math import ceil
 
@@ -13,6 +14,8 @@ from airflow_provider_leadconv.api.models import ConversionRequest, ConversionSt
 from airflow_provider_leadconv.storage.base import Folder
 
 log = logging.getLogger(__name__)
+
+_CHUNK = re.compile(r"chunk-\d{4,}\.jsonl")
 
 
 def write_chunks(
@@ -29,28 +32,32 @@ def write_chunks(
     :param chunk_size: leads in a chunk; more, if there would be more than ``max_chunks``.
     :param has_unknown: as of :class:`~.inputs.LeadBatch`; a chunk then says so, as a results file does.
     :return: the names of the files.
-    :raises InvalidRequestError: if there is a chunk with other leads already.
+    :raises InvalidRequestError: if there is a chunk with other leads already, or a chunk too many.
     """
     size = max(chunk_size, ceil(len(leads) / max_chunks))
     note = {"run": "earlier run", "status": ConversionStatus.UNKNOWN} if has_unknown else {}
-    rows = [msgspec.structs.asdict(lead) | note for lead in leads]
-    there = set(folder.names())
-    names = []
-    for number, start in enumerate(range(0, len(leads), size)):
-        name = f"chunk-{number:04d}.jsonl"
-        content = b"".join(msgspec.json.encode(row) + b"\n" for row in rows[start : start + size])
-        if name not in there:
-            with folder.draft(name) as draft:
-                draft.write(content)
-                folder.publish(draft, name)
-        elif _read(folder, name) != content:
+    chunks = {
+        f"chunk-{number:04d}.jsonl": b"".join(_line(lead, note) for lead in leads[start : start + size])
+        for number, start in enumerate(range(0, len(leads), size))
+    }
+    there = {name for name in folder.names() if _CHUNK.fullmatch(name)}
+    for name in sorted(there):
+        if chunks.get(name) != _read(folder, name):
             raise InvalidRequestError(
                 f"{name} already exists with other leads: put {{{{ run_id }}}} into the path of the chunks, "
                 "or start a new run if the leads have changed"
             )
-        names.append(name)
-    log.info("%d leads in %d chunks of up to %d", len(leads), len(names), size)
-    return names
+    for name, content in chunks.items():
+        if name not in there:
+            with folder.draft(name) as draft:
+                draft.write(content)
+                folder.publish(draft, name)
+    log.info("%d leads in %d chunks of up to %d", len(leads), len(chunks), size)
+    return list(chunks)
+
+
+def _line(lead: ConversionRequest, note: dict[str, str]) -> bytes:
+    return msgspec.json.encode(msgspec.structs.asdict(lead) | note) + b"\n"
 
 
 def _read(folder: Folder, name: str) -> bytes:

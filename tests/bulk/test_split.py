@@ -59,6 +59,18 @@ def test_a_chunk_that_a_task_may_be_reading_is_not_changed(place):
     assert read(place, names[1]) == LEADS[3:6]
 
 
+@pytest.mark.parametrize("fewer", [0, 3, 6])
+def test_a_chunk_that_fewer_leads_do_not_have_is_named(place, fewer):
+    names = split(place)
+    with pytest.raises(InvalidRequestError, match=f"{names[fewer // 3]} already exists with other leads"):
+        split(place, LEADS[:fewer])
+
+
+def test_other_files_in_the_folder_of_the_chunks_are_ignored(place):
+    (place / "chunks.jsonl").write_text("x")
+    assert len(split(place)) == 3
+
+
 def test_what_is_blank_takes_the_defaults_of_the_task(tmp_path):
     (name,) = split(tmp_path, [ConversionRequest(1)])
     assert json.loads((tmp_path / name).read_text()) == {"lead_id": 1, "owner_id": None, "create_deal": None}
