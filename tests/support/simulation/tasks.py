@@ -139,7 +139,7 @@ class Program:
     def hook(self, process: Process) -> str:
         """Run ``hook.convert_leads`` in a task."""
         task, batch = self._task, read_leads(self._task.rows)
-        store = _Store(task.state) if self._plan.keeps_state else None
+        store = _Store(task.state if self._plan.keeps_state else {})  # without one, it lasts as long as the process
         remembered = task_marker({**task.context, "task_state_store": store})
         marker = AnyMarker(remembered, ConstantMarker(is_set=batch.has_unknown or task.waits))
         job = BulkConversion(
