@@ -131,19 +131,20 @@ def _description(response: Response, content: object) -> str:
         return "an empty body"
     said = next((text for key in _SAYING if isinstance(text := _get(content, key), str) and text), None)
     if said is None and (title := _TITLE.search(response.body)):
-        said = html.unescape(" ".join(title[1].decode("utf-8", "replace").split()))
+        said = html.unescape(title[1].decode("utf-8", "replace"))
     kind = _text(response, response.headers.get("content-type")) or "no content type"
     return _text(response, said) or f"a body of {len(response.body)} bytes, {kind}"
 
 
 def _text(response: Response, value: object) -> str | None:
-    """A text of a response as an error may quote it: short, and without the token."""
+    """A text of a response as an error may quote it: short, on one line of a log, and without the token."""
     if not isinstance(value, str | int):
         return None
     text = str(value)
     if len(text) > _MAX_EXAMINED:
         return f"({len(text)} characters)"
-    return (text if response.secret is None else _redacted(text, response.secret.reveal()))[:_MAX_TEXT]
+    safe = text if response.secret is None else _redacted(text, response.secret.reveal())
+    return " ".join("".join(each if each.isprintable() else " " for each in safe).split())[:_MAX_TEXT]
 
 
 def _redacted(text: str, secret: str) -> str:

@@ -168,6 +168,14 @@ def test_of_other_bodies_an_error_quotes_what_is_known_to_be_a_message(body, sai
     assert str(error).startswith(f"the API answered 500: {said} (GET /v2/lead_conversions). Run")
 
 
+def test_what_the_api_says_is_on_one_line_of_the_log():
+    body = envelope("422", "bad\x1b[31m", "red\n[2026-11-26] INFO - forged\u2028\x00\r\n", logref="a\tb")
+    error = error_from_response("POST", response(422, body))
+    assert str(error) == (
+        "the API answered 422: bad [31m: red [2026-11-26] INFO - forged (POST /v2/lead_conversions, request id a b)."
+    )
+
+
 LONG = "x" * 100_000
 BIG = {
     "text": LONG.encode(),
