@@ -116,8 +116,9 @@ def _boolean(key: str, value: object) -> bool:
 def _string(key: str, value: object) -> str:
     if isinstance(value, str | bool):  # verify may be a JSON boolean
         return str(value).strip()
+    wanted = "true, false or the path of a CA file" if key == "verify" else "a string"
     # Not the value: a proxy in a list or an object may hold a password.
-    raise _wrong(f"{key!r} in extra must be a string, not {type(value).__name__}", "extra")
+    raise _wrong(f"{key!r} in extra must be {wanted}, not {type(value).__name__}", "extra")
 
 
 def _wrong(message: str, field: str) -> ConnectionConfigError:

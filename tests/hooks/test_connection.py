@@ -236,7 +236,7 @@ def test_verify_may_be_a_ca_file(tmp_path):
         ({"allow_http": "maybe"}, "'allow_http' in extra must be true or false, got 'maybe'", "the extra"),
         ({"allow_http": 1}, "'allow_http' in extra must be true or false", "the extra"),
         ({"verify": "no"}, "verify is a CA file that does not exist on this machine: no", '"verify" in the extra'),
-        ({"verify": 0}, "'verify' in extra must be a string", "the extra"),
+        ({"verify": 0}, "'verify' in extra must be true, false or the path of a CA file, not int", "the extra"),
         ({"proxy": "proxy.example:3128"}, "proxy must be a URL", '"proxy" in the extra'),
         ({"account": 5}, "'account' in extra must be a string", "the extra"),
         ({"web_base_url": "acme"}, "web_base_url must be a URL", '"web_base_url" in the extra'),
