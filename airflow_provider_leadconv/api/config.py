@@ -103,7 +103,7 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "token", Secret.wrap(self.token))
-        _check_token(self.token)
+        check_token(self.token)
         _check_base_url(self.base_url, allow_http=self.allow_http)
         web = check_url("web_base_url", self.web_base_url)
         if web.username or web.password:
@@ -154,6 +154,21 @@ def check_url(name: str, url: Secret | str, *, remedy: str | None = None) -> Spl
     return parts
 
 
+def check_token(token: Secret | str) -> None:
+    """Check that a text can be an access token. No error quotes it.
+
+    :raises ConnectionConfigError: if it is empty, or no header can contain it.
+    """
+    text = Secret.wrap(token).reveal()
+    if not text:
+        raise ConnectionConfigError("the password is empty", remedy=AuthenticationError.remedy)
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ConnectionConfigError(
+            "the password is not an access token, which is printable ASCII without spaces",
+            remedy=AuthenticationError.remedy,
+        )
+
+
 def is_loopback(host: str) -> bool:
     """Return whether a host name or an IP address always means this machine."""
     if host == "localhost":
@@ -184,17 +199,6 @@ def _is_host(host: str) -> bool:
         return True
     labels = host.removesuffix(".").split(".")
     return len(host) <= _MAX_HOST and all(_LABEL.fullmatch(label) for label in labels)
-
-
-def _check_token(token: Secret | str) -> None:
-    text = Secret.wrap(token).reveal()
-    if not text:
-        raise ConnectionConfigError("the password is empty", remedy=AuthenticationError.remedy)
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise ConnectionConfigError(
-            "the password is not an access token, which is printable ASCII without spaces",
-            remedy=AuthenticationError.remedy,
-        )
 
 
 def _check_base_url(url: str, *, allow_http: bool) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import logging
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from airflow_provider_leadconv.api.config import DEFAULT_BASE_URL, ClientConfig, check_url
+from airflow_provider_leadconv.api.config import DEFAULT_BASE_URL, ClientConfig, check_token, check_url
 from airflow_provider_leadconv.api.exceptions import ConnectionConfigError, InvalidRequestError
 from airflow_provider_leadconv.api.models import as_bool
 from airflow_provider_leadconv.hooks.connection_form import CONN_TYPE, EXTRA_FIELDS
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FORM_PREFIX = f"extra__{CONN_TYPE}__"
+_MAX_SHOWN_SCHEMA = 16
+"""Characters. What is longer may be a token in the wrong field."""
 
 
 def config_from_connection(connection: Connection) -> ClientConfig:
@@ -38,8 +41,10 @@ def config_from_connection(connection: Connection) -> ClientConfig:
             CONN_TYPE,
         )
     try:
+        token = (connection.password or "").strip()
+        check_token(token)  # first: without one, another field may hold it, and must not be quoted
         return ClientConfig(
-            token=(connection.password or "").strip(),
+            token=token,
             base_url=_base_url(connection),
             connection=connection.conn_id,
             **{"account": connection.conn_id or "default", **_options(_decoded(connection.extra))},
@@ -50,7 +55,13 @@ def config_from_connection(connection: Connection) -> ClientConfig:
 
 
 def no_connection(conn_id: str) -> ConnectionConfigError:
-    """Return the error for a connection that does not exist."""
+    """Return the error for a connection that Airflow does not find, or cannot read from the environment."""
+    variable = f"AIRFLOW_CONN_{conn_id.upper()}"
+    if variable in os.environ:  # Airflow skips what it cannot read, and then reports that there is no connection
+        return ConnectionConfigError(
+            f"Airflow cannot read the connection {conn_id!r} from the environment variable {variable}",
+            remedy="Write it as a URI like leadconv://:my-access-token@/ or as JSON, with its keys in double quotes.",
+        )
     return ConnectionConfigError(
         f"the Airflow connection {conn_id!r} does not exist", remedy="Create it, or correct leadconv_conn_id."
     )
@@ -60,7 +71,8 @@ def _base_url(connection: Connection) -> str:
     host = (connection.host or "").strip().rstrip("/") or DEFAULT_BASE_URL
     schema = (connection.schema or "").strip().lower()
     if schema not in {"", "http", "https"}:
-        raise _wrong(f"schema must be http or https, got {schema!r:.80}", "schema")
+        shown = f", got {schema!r}" if len(schema) <= _MAX_SHOWN_SCHEMA else ""
+        raise _wrong(f"schema must be http or https{shown}", "schema")
     if "://" not in host:
         host = f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
         host = f"{schema or 'https'}://{host}"

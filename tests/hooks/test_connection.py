@@ -64,6 +64,24 @@ def test_a_password_that_cannot_be_a_token_is_wrong():
         parsed(password="a b")
 
 
+@pytest.mark.parametrize("text", [TOKEN, f"{TOKEN}@", f"leadconv://{TOKEN}@/", f"leadconv://{TOKEN}"])
+def test_a_token_in_the_wrong_place_of_a_uri_is_not_quoted(text, read, caplog):
+    with pytest.raises(ConnectionConfigError, match="the password is empty") as caught:
+        config_from_connection(read(text))
+    assert TOKEN[1:] not in str(caught.value) + caplog.text
+
+
+@pytest.mark.parametrize("text", [f"leadconv://:{TOKEN}", f"{{'password': '{TOKEN}'}}"])
+def test_an_environment_variable_that_airflow_cannot_read_is_named(text, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_SELL", text)
+    with pytest.raises(ConnectionConfigError) as caught:
+        LeadConversionHook("sell").get_conn()
+    assert str(caught.value) == (
+        "Airflow cannot read the connection 'sell' from the environment variable AIRFLOW_CONN_SELL. "
+        "Write it as a URI like leadconv://:my-access-token@/ or as JSON, with its keys in double quotes."
+    )
+
+
 @pytest.mark.parametrize(("conn_type", "warns"), [("http", True), ("leadconv", False), ("", False), (None, False)])
 def test_a_connection_of_another_type_is_read_with_a_warning(conn_type, warns, caplog):
     assert parsed(conn_type=conn_type).token == TOKEN
@@ -106,6 +124,7 @@ def test_host_schema_and_port_make_the_base_url(host, schema, port, base_url):
         ({"host": "sell.example:1", "port": 2}, "port is 2, but host has a port, too"),
         ({"host": "https://[::1]:1", "port": 2}, "port is 2, but host has a port, too"),
         ({"host": "sell.example", "schema": "ftp"}, "schema must be http or https, got 'ftp'"),
+        ({"host": "sell.example", "schema": TOKEN}, "schema must be http or https (connection"),
         ({"host": "ftp://sell.example"}, "host must be a URL"),
         ({"host": "https://[::1", "port": 2}, "host is not a valid URL"),
         ({"host": "sell.example", "port": 99999}, "host is not a valid URL: the port must be a number from 1 to 65535"),
