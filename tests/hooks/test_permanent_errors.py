@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException, task
 
+import tests.support.exports  # noqa: F401  # the check after each test needs it, also without pyarrow and zstandard
 from airflow_provider_leadconv.api.exceptions import (
     PERMANENT_ERRORS,
     InvalidResponseError,
