@@ -9,7 +9,7 @@ import pytest
 from airflow_provider_leadconv.assets import asset_uri, create_asset, lead_conversions_asset, sanitize_uri
 from airflow_provider_leadconv.get_provider_info import get_provider_info
 from airflow_provider_leadconv.triggers.asset_events import LeadConversionEventTrigger
-from tests.support.capabilities import AIRFLOW, needs_asset_watchers
+from tests.support.capabilities import AIRFLOW, needs_asset_watchers, needs_queue
 
 
 @needs_asset_watchers
@@ -26,7 +26,7 @@ def test_the_asset_watches_under_its_own_name():
     }
 
 
-@pytest.mark.skipif(AIRFLOW < (3, 4), reason="queues of event triggers: Airflow 3.4 or later")
+@needs_queue
 def test_the_watcher_is_in_the_queue():
     (watcher,) = lead_conversions_asset(queue="sell").watchers
     assert watcher.trigger.queue == "sell"

@@ -18,7 +18,7 @@ from airflow_provider_leadconv.api.exceptions import (
     UnavailableError,
     UnknownOutcomeError,
 )
-from tests.support.capabilities import AIRFLOW, needs_retry_policy
+from tests.support.capabilities import AIRFLOW, needs_reschedule, needs_retry_policy
 
 needs_retry_policy.or_skip_module()
 
@@ -30,7 +30,6 @@ from tests.support.airflow_harness import run_task  # noqa: E402
 
 POLICY = LeadConversionRetryPolicy(unavailable_delay=timedelta(minutes=7), unknown_delay=timedelta(seconds=50))
 IN_AN_OUTAGE = "reschedule" if AIRFLOW >= (3, 4) else "retry"
-needs_reschedule = pytest.mark.skipif(AIRFLOW < (3, 4), reason="reschedules by a retry policy: Airflow 3.4 or later")
 
 
 def stopped_by(cause):

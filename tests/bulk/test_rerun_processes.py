@@ -16,7 +16,7 @@ from airflow_provider_leadconv.sandbox import Fault, Sandbox
 from airflow_provider_leadconv.storage.lease import LEASE_SECONDS
 from tests.support.bulk_processes import CONCURRENCY, BulkProcesses
 from tests.support.bulk_runs import QUICK, lines_of
-from tests.support.capabilities import AIRFLOW
+from tests.support.capabilities import AIRFLOW, needs_state_store
 
 OUTAGE = {"timeout": 1.0, "settle_time": 8.0, "retry_timeout": 1.0}
 
@@ -136,7 +136,7 @@ def test_the_operator_is_rescheduled_in_an_outage_and_waits_though_its_try_numbe
         pytest.param(
             1,
             id="rescheduled",
-            marks=pytest.mark.skipif(AIRFLOW < (3, 3), reason="the task state store: Airflow 3.3 or later"),
+            marks=needs_state_store.mark,
         ),
         pytest.param(2, id="retried"),
     ],

@@ -10,12 +10,11 @@ import pytest
 
 from airflow_provider_leadconv.assets import asset_uri, lead_conversions_asset
 from airflow_provider_leadconv.sandbox import Sandbox
-from tests.support.capabilities import AIRFLOW, needs_asset_watchers, needs_durable_events
+from tests.support.capabilities import needs_asset_watchers, needs_batching, needs_durable_events
 from tests.support.snippets import Page, TriggeringEvents, shell
 from tests.support.standalone import Standalone
 
 PAGE = Page("docs/guides/events.md")
-needs_batching = pytest.mark.skipif(AIRFLOW < (3, 4), reason="batching of asset events: Airflow 3.4 or later")
 RUNS = "/api/v2/dags/on_conversions/dagRuns"
 
 

@@ -7,9 +7,7 @@ import pytest
 from airflow_provider_leadconv.hooks.dag_run_note import write_dag_run_note
 from airflow_provider_leadconv.operators.bulk import LeadConversionBulkOperator
 from tests.support.airflow_harness import Ledger, run_task
-from tests.support.capabilities import AIRFLOW
-
-needs_note = pytest.mark.skipif(AIRFLOW < (3, 4), reason="notes of DAG runs: Airflow 3.4 or later")
+from tests.support.capabilities import AIRFLOW, needs_note
 
 
 def notes(ledger):

@@ -13,7 +13,7 @@ from airflow_provider_leadconv.hooks.leadconv import LeadConversionHook
 from airflow_provider_leadconv.hooks.task_marker import KEY, TaskMarker, current_task_marker, is_rerun, task_marker
 from airflow_provider_leadconv.sandbox import Fault
 from tests.support.airflow_harness import run_task
-from tests.support.capabilities import AIRFLOW
+from tests.support.capabilities import needs_state_store
 
 SETTLED = 2.1
 """``timeout + settle_time`` of the fixture ``sandbox``, in seconds."""
@@ -65,7 +65,7 @@ def test_outside_of_a_task_nothing_is_remembered():
     assert not current_task_marker().is_set()
 
 
-@pytest.mark.skipif(AIRFLOW < (3, 3), reason="the task state store: Airflow 3.3 or later")
+@needs_state_store
 @pytest.mark.parametrize("convert", ["convert_lead", "convert_leads"])
 def test_a_hook_in_a_task_waits_if_an_earlier_process_was_killed_while_sending(sandbox, convert):
     from airflow.sdk import task
@@ -92,7 +92,7 @@ def test_a_hook_in_a_task_waits_if_an_earlier_process_was_killed_while_sending(s
     assert seconds >= SETTLED
 
 
-@pytest.mark.skipif(AIRFLOW < (3, 3), reason="the task state store: Airflow 3.3 or later")
+@needs_state_store
 @pytest.mark.parametrize("convert", ["convert_lead", "convert_leads"])
 def test_a_conversion_that_is_not_listed_yet_is_not_resolved(sandbox, convert):
     from airflow.sdk import task

@@ -12,10 +12,9 @@ from airflow_provider_leadconv.operators.export import LeadConversionExportOpera
 from airflow_provider_leadconv.progress import Progress, ProgressLog, reporting_to
 from airflow_provider_leadconv.sensors.leadconv import LeadConversionSensor
 from tests.support.airflow_harness import run_task
-from tests.support.capabilities import AIRFLOW
+from tests.support.capabilities import needs_state_store
 from tests.support.clock import Clock
 
-needs_state_store = pytest.mark.skipif(AIRFLOW < (3, 3), reason="the task state store: Airflow 3.3 or later")
 SOME = Progress("half of them", 50, 100, per_second=2.5, failed=3)
 
 

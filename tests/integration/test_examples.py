@@ -23,6 +23,7 @@ from tests.support.capabilities import (
     NEEDED_BY_EXAMPLES,
     needs_approval,
     needs_asset_watchers,
+    needs_batching,
     needs_running_airflow,
 )
 from tests.support.exports import ids, manifest
@@ -296,7 +297,7 @@ def events_of(office: Office, run: str) -> int:
     return len(office.airflow.get(f"{run}/upstreamAssetEvents")["asset_events"])
 
 
-@pytest.mark.skipif(AIRFLOW < (3, 4), reason="batching of asset events: Airflow 3.4 or later")
+@needs_batching
 def test_conversions_digest(office: Office):
     """What is converted during a run, at several polls, is for one run after it."""
     dag_id, digests = "leadconv_conversions_digest", office.webhook.digests

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import version
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ class Capability:
 
     :param text: what it is, as the table says it.
     :param since: the first version of Airflow that has it.
-    :param proof: what is there if it is there, ``module:attribute``.
+    :param proof: what is there if it is there, ``module:attribute`` or ``module:class.attribute``.
     """
 
     def __init__(self, text: str, *, since: Version, proof: str) -> None:
@@ -40,9 +41,10 @@ class Capability:
         """Whether the installed Airflow has it, found by importing it."""
         module, _, name = self.proof.partition(":")
         try:
-            return hasattr(import_module(module), name)
-        except ImportError:
+            attrgetter(name)(import_module(module))
+        except (ImportError, AttributeError):
             return False
+        return True
 
     @property
     def mark(self) -> pytest.MarkDecorator:
@@ -91,6 +93,31 @@ needs_form_without_hook = Capability(
 needs_durable_events = Capability(
     "These events survive a crash of the triggerer", since=(3, 3), proof="airflow.triggers.shared_stream:AdvanceItem"
 )
+needs_queue = Capability(
+    "Triggerers of one queue only look for new conversions (`queue`)",
+    since=(3, 4),
+    proof="airflow.triggers.base:BaseEventTrigger.queue",
+)
+needs_batching = Capability(
+    "A DAG chooses one run for each event or one for several (`batch_asset_events`)",
+    since=(3, 4),
+    proof="airflow.sdk:AssetTriggeredTimetable",
+)
+needs_reschedule = Capability(
+    "An outage reschedules a task, without using its retries (`LeadConversionRetryPolicy`)",
+    since=(3, 4),
+    proof="airflow.sdk:RetryDecision.reschedule",
+)
+needs_state_store = Capability(
+    "Progress of a running task in the UI (task state store)",
+    since=(3, 3),
+    proof="airflow.sdk.execution_time.comms:SetTaskStateStore",
+)
+needs_note = Capability(
+    "Summary of a bulk as the note of its DAG run (`dag_run_note`)",
+    since=(3, 4),
+    proof="airflow.sdk.execution_time.comms:UpdateDagRunNote",
+)
 
 CAPABILITIES = (
     needs_airflow_sdk,
@@ -98,8 +125,13 @@ CAPABILITIES = (
     needs_relative_paths,
     needs_asset_watchers,
     needs_durable_events,
+    needs_queue,
+    needs_batching,
     needs_approval,
     needs_retry_policy,
+    needs_reschedule,
+    needs_state_store,
+    needs_note,
     needs_form_without_hook,
 )
 

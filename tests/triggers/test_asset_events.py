@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_leadconv.triggers.asset_events import LeadConversionEventTrigger
 from airflow_provider_leadconv.triggers.leadconv import LeadConversionTrigger
-from tests.support.capabilities import AIRFLOW
+from tests.support.capabilities import AIRFLOW, needs_queue
 from tests.support.trigger_simulation import SimulatedApi
 from tests.support.triggers import collect, event_trigger, lead_ids_of
 
@@ -33,7 +33,7 @@ def test_each_asset_and_filter_has_a_stream_of_its_own() -> None:
     assert LeadConversionEventTrigger().shared_stream_key() is None
 
 
-@pytest.mark.skipif(AIRFLOW < (3, 4), reason="queues of event triggers: Airflow 3.4 or later")
+@needs_queue
 def test_airflow_registers_the_queue_beside_the_arguments() -> None:
     from airflow.serialization.encoders import encode_trigger
 
