@@ -44,13 +44,13 @@ def test_the_two_commands_are_there():
 
 def test_installing():
     # A whole installation is in integration/test_packaging.py.
-    pip, install, package, airflow, option, constraints = shlex.split(
-        PAGE.block("bash", "pip install").replace("\\\n", "")
-    )
-    assert [pip, install, option] == ["pip", "install", "--constraint"]
-    assert Requirement(package).name == PROJECT["name"]
-    prefix = f"{PROJECT['urls']['Source']}/raw/main/"
-    pins = (REPO / constraints.removeprefix(prefix)).read_text()
+    clone, enter, install = map(shlex.split, PAGE.block("bash", "pip install").splitlines())
+    assert clone == ["git", "clone", PROJECT["urls"]["Source"]]
+    assert enter == ["cd", PROJECT["urls"]["Source"].rpartition("/")[2]]
+    *command, package, airflow, option, constraints = install
+    assert [*command, option] == ["pip", "install", "--constraint"]
+    assert package == ".[sandbox]"
+    pins = (REPO / constraints).read_text()
     assert Requirement(airflow).specifier.contains(re.findall(r"^apache-airflow==(.+)$", pins, re.MULTILINE)[0])
 
 
