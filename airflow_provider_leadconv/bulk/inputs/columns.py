@@ -98,6 +98,8 @@ class Columns:
         message = f"no column {self._lead_id_column} in the {of} {shown}"
         if encoding := likely_encoding("".join(texts)):
             message += f"; the names are not UTF-8 but probably {encoding}: save the file as UTF-8"
+        if of == "header" and texts and all(text.strip().isdecimal() for text in texts):
+            return f"{message}; the first row looks like a lead: insert a header before it, such as lead_id"
         return f"{message}; name the column of the lead ids lead_id, or set lead_id_column"
 
 

@@ -29,6 +29,7 @@ BIG = 2147492099
 PLAIN = [BIG, 7]
 SETTINGS = [ConversionRequest(BIG, 5, False), ConversionRequest(7)]
 NAME_IT = "; name the column of the lead ids lead_id, or set lead_id_column"
+ADD_HEADER = "the first row looks like a lead: insert a header before it, such as lead_id"
 RENAME = "rename it to {0}, or add {1!r} to ignore_columns"
 EXPONENT = "has an exponent, so digits may be lost: {}; write all its digits, in a spreadsheet by the number format 0"
 ROUNDED = "may be a rounded float, since it is 2**53 or more: {}; pass it as an integer or a string of digits"
@@ -114,7 +115,7 @@ FILES = [
     ("quoted", "x.csv", WIDE.replace("lead_id", '"Lead-Id"').encode(), PLAIN),
     ("OWNER_ID as Oracle and Snowflake have it", "x.csv", SET.upper().replace(b"FALSE", b"False"), SETTINGS),
     ("none", "x.csv", b"Name,Email\nAda,a\n", f"x.csv: no column lead_id in the header ['Name', 'Email']{NAME_IT}"),
-    ("no header", "x.csv", b"5\n7\n", f"x.csv: no column lead_id in the header ['5']{NAME_IT}"),
+    ("no header", "x.csv", b"5\n7\n", f"x.csv: no column lead_id in the header ['5']; {ADD_HEADER}"),
     ("none in jsonl", "x.jsonl", jsonl({"id": 5}), f"x.jsonl: line 1: no column lead_id in the row ['id']{NAME_IT}"),
     ("none in parquet", "x.parquet", parquet(lead=[1]), f"x.parquet: no column lead_id in the schema ['lead']{NAME_IT}"),
     ("two", "x.csv", b"lead_id,Lead ID\n1,2\n", "x.csv: both 'lead_id' and 'Lead ID' are lead_id: remove one"),
