@@ -53,7 +53,7 @@ LATER = "2026-11-01"
 
 
 def command(airflow: str) -> list[str]:
-    """:return: the command that compiles the constraints for a minor version of Airflow."""
+    """Return the command that compiles the constraints for a minor version of Airflow."""
     day, exceptions = AIRFLOWS[airflow]
     groups = DEFAULT_GROUPS if airflow == DEFAULT else GROUPS
     limits = ["--exclude-newer", day] if day else []

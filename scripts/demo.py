@@ -162,7 +162,7 @@ def _say(label: str = "", text: str = "") -> None:
 
 
 def main() -> int:
-    """:return: exit status."""
+    """Run the demo, and return its exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path(".demo"), help="for all files; emptied first")
     folder = parser.parse_args().folder

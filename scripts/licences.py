@@ -59,7 +59,7 @@ DRIVERS = {
 
 
 def licence_of(package: Distribution) -> str:
-    """:return: the SPDX expression of a package, or what its metadata says instead."""
+    """Return the SPDX expression of a package, or what its metadata says instead."""
     expressions, classifiers, texts = (
         package.metadata.get_all(field) or [] for field in ("License-Expression", "Classifier", "License")
     )
@@ -78,7 +78,7 @@ def _identifier(name: str) -> str:
 
 
 def is_allowed(expression: str) -> bool:
-    """:return: whether each part that is joined by AND has an alternative that is allowed."""
+    """Return whether each part that is joined by AND has an alternative that is allowed."""
     alternatives = (re.split(r"\s+OR\s+", part) for part in re.split(r"\s+AND\s+", expression))
     return all(any(name.strip(" ()").split(" WITH ")[0] in ALLOWED for name in names) for names in alternatives)
 
@@ -113,7 +113,10 @@ def _requirements(package: Distribution, extra: str) -> Iterator[tuple[str, str]
 
 
 def main() -> int:
-    """Print each package with its licence. :return: 1 if one is not allowed."""
+    """Print each package with its licence.
+
+    :return: 1 if one is not allowed.
+    """
     extras = distribution(PACKAGE).metadata.get_all("Provides-Extra") or []
     needed, refused = runtime_dependencies(), 0
     for name, package in sorted(runtime_dependencies(*extras).items()):

@@ -63,13 +63,13 @@ class Result:
 
 
 def version_of(airflow: str) -> str:
-    """:return: the version of Airflow that the constraints of a minor version name."""
+    """Return the version of Airflow that the constraints of a minor version name."""
     constraints = (REPO / "constraints" / f"airflow-{airflow}.txt").read_text()
     return next(line.partition("==")[2] for line in constraints.splitlines() if line.startswith("apache-airflow=="))
 
 
 def find_python(python: str) -> str | None:
-    """:return: path of an interpreter of this minor version, also one of pyenv that is not activated."""
+    """Return the path of an interpreter of this minor version, also one of pyenv that is not activated."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     for found in sorted(pyenv.glob(f"versions/{python}.*/bin/python")):
         return str(found)

@@ -1,4 +1,4 @@
-"""Docstrings of the public modules, classes, functions and methods, read from the source; nothing is imported."""
+"""Docstrings of what is public in the package, the scripts and the examples, read from the source."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "airflow_provider_leadconv"
+REPO = Path(__file__).parent.parent
+PACKAGE = REPO / "airflow_provider_leadconv"
 
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 FIELDS = ("param", "return", "raises")
@@ -55,15 +56,15 @@ def problems(node: Documented) -> list[str]:
 
 
 def name_in_package(path: Path) -> str:
-    return path.relative_to(PACKAGE).as_posix()
+    return path.relative_to(REPO).as_posix()
 
 
 def documented(path: Path) -> Iterator[tuple[str, Documented]]:
-    name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    name = ".".join(path.relative_to(REPO).with_suffix("").parts)
     return public_nodes(ast.parse(path.read_text()), name)
 
 
-MODULES = sorted(PACKAGE.rglob("*.py"))
+MODULES = sorted([*PACKAGE.rglob("*.py"), *(REPO / "scripts").glob("*.py"), *(REPO / "example_dags").glob("*.py")])
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_in_package)

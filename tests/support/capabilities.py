@@ -94,7 +94,7 @@ needs_durable_events = Capability(
     "These events survive a crash of the triggerer", since=(3, 3), proof="airflow.triggers.shared_stream:AdvanceItem"
 )
 needs_queue = Capability(
-    "Triggerers of one queue only look for new conversions (`queue`)",
+    "Polling for new conversions by the triggerers of one queue (`queue`)",
     since=(3, 4),
     proof="airflow.triggers.base:BaseEventTrigger.queue",
 )
