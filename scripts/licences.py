@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 
 from packaging.requirements import Requirement
@@ -112,6 +112,12 @@ def _requirements(package: Distribution, extra: str) -> Iterator[tuple[str, str]
                 yield canonicalize_name(requirement.name), wanted
 
 
+def missing_of_extras(extras: Iterable[str]) -> list[str]:
+    """Return what the extras of this package need and is not installed."""
+    wanted = {name for extra in extras for name, _ in _requirements(distribution(PACKAGE), extra)}
+    return sorted(wanted - runtime_dependencies(*extras).keys())
+
+
 def main() -> int:
     """Print each package with its licence.
 
@@ -126,6 +132,8 @@ def main() -> int:
             note = f"  accepted: {DRIVERS[name]}" if accepted else "  NOT ALLOWED"
             refused += not accepted
         print(f"{name}: {licence}{note}")
+    if missing := missing_of_extras(extras):
+        print(f"not installed, so not checked: {', '.join(missing)}")
     print(f"{refused} with a licence that is not allowed")
     return 1 if refused else 0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.licences import DRIVERS, PACKAGE, is_allowed, licence_of, runtime_dependencies
+from scripts.licences import DRIVERS, PACKAGE, is_allowed, licence_of, missing_of_extras, runtime_dependencies
 
 NEEDED = runtime_dependencies()
 WITH_EXTRAS = runtime_dependencies(*distribution(PACKAGE).metadata.get_all("Provides-Extra"))
@@ -18,6 +18,12 @@ def test_dependencies_are_found_with_theirs():
     assert {"sqlalchemy", "markupsafe"} <= set(NEEDED), "of Airflow"
     assert {"pyarrow", "apache-airflow-providers-postgres"} <= set(WITH_EXTRAS) - set(NEEDED)
     assert "pytest" not in WITH_EXTRAS
+
+
+def test_what_is_not_installed_is_named():
+    assert missing_of_extras(["parquet"]) == []
+    missing = missing_of_extras(distribution(PACKAGE).metadata.get_all("Provides-Extra"))
+    assert set(missing) <= {"apache-airflow-providers-google", "apache-airflow-providers-microsoft-azure"}
 
 
 @pytest.mark.parametrize("name", sorted(NEEDED))
